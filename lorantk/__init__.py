@@ -1,0 +1,10 @@
+"""Neural tangent kernels of full fine-tuning and of LoRA: every statement of a paper, derived and checked.
+
+Submodules load when first used: `import lorantk` alone imports neither JAX nor anything else that is heavy.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submodules=["auditing", "publishing", "theory"], submod_attrs={"auditing": ["audit"]}
+)

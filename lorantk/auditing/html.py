@@ -1,0 +1,59 @@
+"""The report as one page that needs nothing else, and as the fragment that a notebook shows."""
+
+from html import escape
+
+from lorantk.auditing.drawings import spectrum, values
+from lorantk.auditing.report import Report
+from lorantk.auditing.table import HEADER, MEANINGS, advice, cells, findings, rows
+
+STYLE = """
+.lorantk-audit{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:62rem}
+.lorantk-audit table{border-collapse:collapse;margin:1em 0;display:block;overflow-x:auto}
+.lorantk-audit td,.lorantk-audit th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}
+.lorantk-audit td:first-child,.lorantk-audit th:first-child{text-align:left}
+.lorantk-audit .words td{text-align:left;vertical-align:top}
+.lorantk-audit .yes{color:#00664a;font-weight:600}.lorantk-audit .no{color:#a33c00;font-weight:600}
+.lorantk-audit .undecided{color:#666;font-weight:600}
+.lorantk-audit figure{margin:1em 0}.lorantk-audit figcaption{color:#444}.lorantk-audit svg{max-width:100%;height:auto}
+"""
+MARKS = {True: "yes", False: "no", None: ""}
+
+
+def _table(head, lines, kind="") -> str:
+    top = "<tr>" + "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in head) + "</tr>" if head else ""
+    body = "".join("<tr>" + "".join(f"<td{_class(cell)}>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    # A table wider than a narrow page scrolls, and what scrolls must be reachable by keyboard.
+    return f"<table class='{kind}' tabindex='0'>{top}{body}</table>"
+
+
+def _class(cell: str) -> str:
+    return f" class='{cell}'" if cell in ("yes", "no", "undecided") else ""
+
+
+def fragment(report: Report, every: bool = False) -> str:
+    """Return the report as HTML for a place in another page: what holds, the table, remedies and notes."""
+    shown = rows(report, every)
+    held = _table((), [(name, MARKS[holds], text) for name, text, holds in findings(report)], "words")
+    parts = [f"<p><strong>{escape(report.source)}</strong>: {report.overall.modules} adapted modules</p>", held]
+    parts.append(_table(HEADER, [cells(row) for row in shown]))
+    advised = [(row.label, advice(row.module)) for row in shown if advice(row.module)]
+    if advised:
+        parts.append("<p>What would meet the condition, each by itself:</p>" + _table((), advised, "words"))
+    notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]
+    meanings = [f"{name}: {meaning}" for name, meaning in MEANINGS]
+    items = "".join(f"<li>{escape(note)}</li>" for note in [*report.notes, *notes, *meanings])
+    parts.append(f"<ul>{items}</ul><p>{escape(report.robustness)}</p>")
+    return f"<style>{STYLE}</style><div class='lorantk-audit'>{''.join(parts)}</div>"
+
+
+def page(report: Report) -> str:
+    """Return the whole page, with figures and a row for each module; no script, no link, no font from elsewhere."""
+    drawings = [drawing for drawing in (values(report), spectrum(report)) if drawing]
+    figures = "".join(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in drawings)
+    title = escape(f"Audit of {report.source}")
+    return (
+        "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+        f"<title>{title}</title></head><body><div class='lorantk-audit'><h1>{title}</h1>{figures}</div>"
+        f"{fragment(report, every=True)}</body></html>\n"
+    )

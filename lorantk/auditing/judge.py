@@ -1,0 +1,199 @@
+"""Hold one adapted module to the theorems: at the start as configured, and as its factors are saved."""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+from lorantk.auditing.configuration import Settings
+from lorantk.auditing.measures import Measures, law_distance, stable_rank
+from lorantk.auditing.remedies import after_training, at_start
+from lorantk.auditing.report import Condition, Gram, Mean, Measured, Module, Remedy
+from lorantk.auditing.starts import ORTHONORMAL, Start, expected_top
+from lorantk.theory.conditions import excess, nsd_probability, restricted_capacity, restricted_value
+
+# By how much computing in a stored type and rounding to it can move κ, relatively: a κ above 1 by less counts as 1.
+ROUNDING = {"F64": 1e-14, "F32": 2e-6, "F16": 2e-3, "BF16": 1.6e-2, "F8_E4M3": 0.25, "F8_E5M2": 0.5}
+FRESH = 6.0  # standard errors of a sample variance beyond which A is no fresh draw: 2e-9 by chance
+
+nsd_probability = lru_cache(4096)(nsd_probability)
+
+
+class Shape(NamedTuple):
+    """A module as the model has it: name, kind, inputs n (or None), outputs m (or None)."""
+
+    name: str
+    kind: str
+    features_in: int
+    features_out: int | None
+
+
+class Question(NamedTuple):
+    """What the user asks beside: the dimension d of the features, the failure probability δ, and the number of modules."""
+
+    dimension: float | None = None
+    failure: float = 0.01
+    layers: int = 1
+
+
+def drawn(shape: Shape, start: Start) -> tuple[str, int]:
+    """Which factor is not zero at the start, and the n of the theorems: the inputs for ``"A"``, the outputs for ``"B"``."""
+    if start.A.law == "zero":
+        return "B", shape.features_out or shape.features_in
+    return "A", shape.features_in
+
+
+def condition(settings: Settings, shape: Shape, start: Start) -> Condition:
+    """The condition at the start, see `lorantk.auditing.report.Condition`."""
+    tops = [expected_top(start.B, settings.rank, shape.features_out or 1)]
+    if start.trains_B:
+        tops.append(expected_top(start.A, settings.rank, shape.features_in))
+    if None in tops:
+        return Condition(None, None, None, None)
+    value = settings.scale**2 * sum(tops)
+    random = [factor for factor in (start.A, start.B) if factor.law == "iid"]
+    if not random:
+        return Condition(value, value <= 1, 1 - value, float(value <= 1))
+    probability = None
+    if len(random) == 1 and random[0].rank is None:
+        width = drawn(shape, start)[1]
+        probability = nsd_probability(settings.scale**2 * random[0].variance * width, settings.rank, width)
+    return Condition(value, value < 1, 1 - value, probability)
+
+
+def weaker(settings: Settings, start: Start, question: Question) -> tuple[Mean | None, Gram | None]:
+    """Order in the mean, for one random factor beside one that is zero; order on given data, for a random A."""
+    laws = {start.A.law, start.B.law}
+    factor = start.B if start.A.law == "zero" else start.A
+    if laws != {"iid", "zero"} or factor.rank is not None:
+        return None, None
+    per_row = settings.scale**2 * factor.variance
+    fraction = settings.rank * per_row
+    mean = Mean(fraction, fraction <= 1, math.sqrt(2 / settings.rank))
+    if start.A.law == "zero":
+        return mean, None
+    capacities = [restricted_capacity(per_row, settings.rank, t) for t in (0.0, excess(question.layers, question.failure))]
+    if question.dimension is None:
+        return mean, Gram(*capacities)
+    value = restricted_value(per_row, settings.rank, question.dimension)
+    return mean, Gram(*capacities, question.dimension, value, value <= 1)
+
+
+def measured(measures: Measures, dtype: str, settings: Settings, shape: Shape, start: Start) -> Measured:
+    """What the saved factors are, see `lorantk.auditing.report.Measured`."""
+    factor, width = drawn(shape, start)
+    squares, variance = (measures.alphas, measures.variance_A) if factor == "A" else (measures.betas, measures.variance_B)
+    s2, fresh = settings.scale**2, min(measures.alphas[-1], measures.betas[-1]) == 0
+    top_A, top_B = (float(s2 * tops[-1]) for tops in (measures.alphas, measures.betas))
+    value = top_B + (top_A if start.trains_B else 0.0)
+    singular = measures.singular
+    if singular[-1] <= ROUNDING[dtype] * math.sqrt(measures.alphas[-1] * measures.betas[-1]):
+        singular = 0 * singular  # B A = 0 up to rounding, as for PEFT's "orthogonal"
+    norm = settings.scale * float(singular[-1])
+    law = fresh and (start.A if factor == "A" else start.B).law == "iid" and len(squares) <= width and variance > 0
+    r = min(len(squares), width)
+    return Measured(
+        fresh=bool(fresh),
+        variance=variance,
+        q=s2 * variance * width,
+        top_A=top_A,
+        top_B=top_B,
+        value=value,
+        holds=value <= 1 + ROUNDING[dtype],
+        balanced=2 * settings.scale * norm,
+        least=float(s2 * squares[-r] - 1),
+        edge=float(s2 * squares[-1] - 1),
+        distance=law_distance(squares, variance, width) if law else None,
+        norm=norm,
+        stable_rank=stable_rank(singular),
+        dtype=dtype,
+        eigenvalues=tuple((s2 * squares[-r:] - 1).tolist()),
+    )
+
+
+def _freshness(found: Measured, settings: Settings, start: Start, width: int, init: str) -> tuple[str, ...]:
+    """A note where a factor beside a zero one is no draw of the configured law."""
+    factor = start.B if start.A.law == "zero" else start.A
+    if not found.fresh or factor.law != "iid" or factor.rank is not None:
+        return ()
+    deviation = found.variance / factor.variance - 1
+    gaussian = init == "gaussian" or start.A.law == "zero"
+    # The variance of a sample variance is (2 + κ)/N times the squared variance: κ = -6/5 for uniform entries.
+    error = math.sqrt((2.0 if gaussian else 0.8) / (settings.rank * width)) + ROUNDING[found.dtype]
+    if abs(deviation) <= FRESH * error:
+        return ()
+    return (f"{1 + deviation:.3g} times the configured variance: no fresh draw of the configured start",)
+
+
+def judge(
+    shape: Shape,
+    settings: Settings,
+    init: str,
+    start: Start,
+    *,
+    rslora: bool,
+    question: Question,
+    variants: tuple[str, ...] = (),
+    variance: float | None = None,
+    measures: Measures | None = None,
+    dtype: str = "F32",
+) -> Module:
+    """Return one module of the report.
+
+    Parameters
+    ----------
+    shape, settings, init, start
+        The module, its rank and scale, its `init_lora_weights` as a word, and how it starts.
+    rslora
+        How the scale depends on the rank, for the remedies.
+    question
+        What is asked beside.
+    variants
+        What the configuration adds to LoRA that A and B do not decide.
+    variance
+        The variance of A that was given in place of the option's own.
+    measures, dtype
+        Of the saved factors, None for a configuration alone; and their stored type.
+    """
+    factor, width = drawn(shape, start)
+    law = start.A if factor == "A" else start.B
+    own = 1 / width if law == ORTHONORMAL else law.variance
+    if own is not None and law.rank is not None:
+        own *= law.rank / settings.rank
+    expected = condition(settings, shape, start)
+    mean, gram = weaker(settings, start, question)
+    found = None if measures is None else measured(measures, dtype, settings, shape, start)
+    if variants:
+        order, by = None, "not decided by A and B alone"
+    elif found is not None:
+        order, by = found.holds, "A as saved" if found.fresh else "A and B as saved"
+        by = "B as saved" if found.fresh and factor == "B" else by
+    else:
+        order, by = expected.holds, "configured start" if start.theory else "not decided by the configuration"
+    remedy = Remedy()
+    if found is not None and not found.fresh:
+        remedy = after_training(found, settings)
+    elif expected.value is not None and (not expected.holds or order is False):
+        remedy = at_start(settings, shape.features_in, init, start, expected.value, rslora=rslora, variance=variance)
+    notes = () if found is None else _freshness(found, settings, start, width, init)
+    return Module(
+        name=shape.name,
+        kind=shape.kind,
+        rank=settings.rank,
+        features_in=shape.features_in,
+        features_out=shape.features_out,
+        width=width,
+        ratio=settings.rank / width,
+        alpha=settings.alpha,
+        scale=settings.scale,
+        init=init,
+        variance=own,
+        q=None if own is None else settings.scale**2 * own * width,
+        condition=expected,
+        mean=mean,
+        gram=gram,
+        measured=found,
+        order=order,
+        by=by,
+        remedy=remedy,
+        notes=notes,
+    )

@@ -1,0 +1,131 @@
+"""The rows that people read, for the terminal and the page alike: like modules together, numbers as text."""
+
+import math
+import re
+from typing import NamedTuple
+
+from lorantk.auditing.report import Module, Remedy, Report
+from lorantk.auditing.summary import deciding
+
+HEADER = ("module", "r", "n", "s", "variance", "at start", "c", "saved κ", "balanced", "dim", "order")
+ANSWERS = {True: "yes", False: "no", None: "undecided"}
+MEANINGS = (
+    ("at start", "s²σ_a²n(1+√(r/n))², or what takes its place: M_Δ ⪯ 0 below 1"),
+    ("c", "s²rσ_a², the expected kernel over that of full fine-tuning"),
+    ("saved κ", "s²(‖A‖²+‖B‖²) of the saved factors: the order holds for all data up to 1"),
+    ("balanced", "2s‖sBA‖, the least κ of any factors of the same update"),
+    ("dim", "stable rank ‖sBA‖_F²/‖sBA‖², the update's effective dimension"),
+)
+
+
+class Row(NamedTuple):
+    """Modules that differ in their layer's number alone: the one with the worst value speaks for them."""
+
+    label: str
+    module: Module
+    count: int
+
+
+def rows(report: Report, every: bool = False) -> list[Row]:
+    """Return the report's rows: like modules together, or with `every` each by itself."""
+    if every:
+        return [Row(module.name, module, 1) for module in report.modules]
+    groups = {}
+    for module in report.modules:
+        name = re.sub(r"(?<![^.])\d+(?![^.])", "*", module.name)
+        key = (name, module.rank, module.features_in, module.features_out, module.scale, module.order)
+        groups.setdefault(key, []).append(module)
+    found = []
+    for (name, *_), members in groups.items():
+        worst = max(members, key=lambda member: deciding(member) or 0.0)
+        found.append(Row(name if len(members) > 1 else members[0].name, worst, len(members)))
+    return found
+
+
+def number(value: float | None) -> str:
+    """A number with three digits, or a dash."""
+    return "–" if value is None else f"{value:.3g}"
+
+
+def at_most(value: float) -> str:
+    """A bound with three digits, rounded down, so that what is printed keeps to it."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return number(math.floor(value / step) * step)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """One row as text, in the order of `HEADER`."""
+    module, saved = row.module, row.module.measured
+    label = row.label if row.count == 1 else f"{row.label} ×{row.count}"
+    return (
+        label,
+        str(module.rank),
+        str(module.width),
+        number(module.scale),
+        number(saved.variance if saved else module.variance),
+        number(module.condition.value),
+        number(module.mean and module.mean.fraction),
+        number(saved and saved.value),
+        *((number(saved.balanced), number(saved.stable_rank)) if saved and saved.norm else ("–", "–")),
+        ANSWERS[module.order],
+    )
+
+
+def advice(module: Module) -> str:
+    """What would meet the condition, or an empty string."""
+    remedy: Remedy = module.remedy
+    if remedy.after_training == "balance":
+        return "balance the factors: others of the same update are in order, and the model stays as it is"
+    if remedy.after_training == "scale":
+        bound = f"α ≤ {at_most(remedy.alpha)}"
+        return f"the update is too large for this scale: balanced factors at {bound} would represent it in order"
+    parts = {
+        "alpha": remedy.alpha is not None and f"α ≤ {at_most(remedy.alpha)}",
+        "rank": remedy.rank is not None and f"r ≥ {remedy.rank} at the same α",
+        "rank_at_scale": remedy.rank_at_scale is not None and f"r ≤ {remedy.rank_at_scale} at the same s",
+        "variance": remedy.variance is not None and f"variance of A ≤ {at_most(remedy.variance)}",
+    }
+    ordered = sorted((name for name in parts if parts[name]), key=lambda name: name != remedy.least)
+    texts = [parts[name] + (" (the least change)" if name == remedy.least and len(ordered) > 1 else "") for name in ordered]
+    if remedy.orthonormal is not None:
+        texts.append(f"orthonormal rows of A times {at_most(remedy.orthonormal)}, exact at every size")
+    return "; or ".join(texts)
+
+
+def findings(report: Report) -> list[tuple[str, str, bool | None]]:
+    """What holds, in lines: the condition, what is found, and whether it holds everywhere."""
+    overall, modules = report.overall, report.modules
+    worst = f"; worst {number(overall.worst_value)} at {overall.worst}" if overall.worst and overall.modules > 1 else ""
+    if overall.modules == 1 and overall.worst_value is not None:
+        worst = f": {number(overall.worst_value)} against 1"
+    undecided = f", {overall.undecided} undecided" if overall.undecided else ""
+    lines = [("for all data", f"{overall.in_order} of {overall.modules} in order{undecided}{worst}", overall.order)]
+    chances = [m.condition.probability for m in modules if m.condition.probability is not None]
+    if chances and report.form != "adapter":
+        least = "above 0.999" if min(chances) > 0.999 else f"at least {number(min(chances))}"
+        text = f"probability {least} in each module, were A Gaussian"
+        lines.append(("at this size, at start", text, None))
+    means = [m.mean for m in modules if m.mean]
+    if means:
+        low, high = min(m.fraction for m in means), max(m.fraction for m in means)
+        spread = max(m.spread for m in means)
+        span = number(high) if high - low < 1e-3 * high else f"{number(low)} to {number(high)}"
+        lines.append(("in the mean, at start", f"c = {span}, relative spread √(2/r) up to {number(spread)}", high <= 1))
+    grams = [m.gram for m in modules if m.gram]
+    if grams:
+        capacity, safe = (
+            min((getattr(m.gram, name) for m in modules if m.gram and getattr(m.gram, name) < m.width), default=None)
+            for name in ("capacity", "safe_capacity")
+        )
+        limits = ["any dimension" if limit is None else f"up to {limit:.0f} dimensions" for limit in (capacity, safe)]
+        text = f"features of {limits[0]}; in all modules at once, of {limits[1]} (--failure)"
+        asked = [g for g in grams if g.dimension is not None]
+        if asked:
+            text = f"{number(max(g.value for g in asked))} against 1 at dimension {number(asked[0].dimension)}; " + text
+        lines.append(("on given data, at start", text, all(g.holds for g in asked) if asked else None))
+    distances = [m.measured.distance for m in modules if m.measured and m.measured.distance is not None]
+    if distances:
+        edge = max(m.measured.edge for m in modules if m.measured and m.measured.distance is not None)
+        text = f"largest eigenvalue of s²AᵀA − I: {number(edge)}; at most {number(max(distances))} from the Marchenko-Pastur law"
+        lines.append(("spectrum, as saved", text, None))
+    return lines

@@ -1,0 +1,133 @@
+"""Read safetensors files: the header within bounds, then one tensor at a time.
+
+A file is 8 bytes with the length of the header, the header (a JSON object from names to type, shape and place), and the
+data, without holes. That is little enough to read here, and three things are needed that the format's own package does not
+give: errors that name file and tensor, memory bounded by the largest tensor (a mapped file counts as used memory), and
+bfloat16 and float8 as NumPy arrays. Types that NumPy lacks come from ml_dtypes, which JAX brings.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lorantk.auditing.errors import AuditError, quoted
+from lorantk.auditing.files import JSON_LIMIT, parse_object, regular
+
+# Types that can hold an adapter, and bits of every type of the format.
+FLOATS = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+}
+BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F8_E4M3": 8, "F8_E5M2": 8}
+BITS |= {"BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32}
+BITS |= {"U64": 64, "I64": 64, "F64": 64, "C64": 64}
+ENTRIES_LIMIT = 2**26  # of one matrix: 512 MB in float64, an adapter of rank 256 on 260 000 inputs
+NAME_LIMIT = 1000
+MAGNITUDE_LIMIT = 1e40  # beyond float32; fourth powers of larger weights would overflow
+
+
+class Tensor(NamedTuple):
+    """Where one tensor lies: its name, type, shape, and first byte in the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+
+
+def _whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _entry(name: str, entry, where: str) -> tuple[str, tuple[int, ...], int, int]:
+    """Type, shape, begin and end of one entry of the header, each held to its JSON type."""
+    if not (0 < len(name) <= NAME_LIMIT and name.isprintable()):
+        raise AuditError(f"{where}: expected printable tensor names of at most {NAME_LIMIT} characters, got {quoted(name)}")
+    at = f"{where}: tensor {quoted(name)}"
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise AuditError(f"{at}: expected dtype, shape and data_offsets, got {quoted(entry)}")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not (isinstance(dtype, str) and dtype in BITS):
+        raise AuditError(f"{at}: expected a dtype of the format, got {quoted(dtype)}")
+    if not (isinstance(shape, list) and len(shape) <= 8 and all(map(_whole, shape))):
+        raise AuditError(f"{at}: expected a shape of at most 8 whole numbers, got {quoted(shape)}")
+    if not (isinstance(offsets, list) and len(offsets) == 2 and all(map(_whole, offsets))):
+        raise AuditError(f"{at}: expected data_offsets [begin, end], got {quoted(offsets)}")
+    begin, end = offsets
+    if (end - begin) * 8 != math.prod(shape) * BITS[dtype]:
+        raise AuditError(f"{at}: expected the bytes of shape {quoted(shape)} in {dtype}, got {quoted(end - begin)} bytes")
+    return dtype, tuple(shape), begin, end
+
+
+def read_header(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file by name, without reading their data.
+
+    Parameters
+    ----------
+    path
+        The file; links out of its folder are refused.
+
+    Raises
+    ------
+    AuditError
+        A file that is truncated, whose header is malformed, or whose tensors do not fill its data exactly once.
+    """
+    try:
+        size = regular(path).stat().st_size
+        with path.open("rb") as stream:
+            prefix = stream.read(8)
+            length = int.from_bytes(prefix, "little")
+            if len(prefix) < 8 or length > size - 8:
+                raise AuditError(f"{path}: expected a safetensors header, got a file of {size} bytes that ends before it does")
+            if length > JSON_LIMIT:
+                raise AuditError(f"{path}: expected a header of at most {JSON_LIMIT} bytes, got one that claims {length}")
+            header = parse_object(stream.read(length), f"{path}: header")
+    except OSError as error:
+        raise AuditError(f"{path}: expected a file that can be read, got: {error.strerror}") from error
+    header.pop("__metadata__", None)
+    entries = {name: _entry(name, entry, str(path)) for name, entry in header.items()}
+    place = 0
+    for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if begin != place:
+            raise AuditError(f"{path}: tensor {quoted(name)}: expected its data at {place}, got {begin}: a hole or an overlap")
+        place = end
+    if place != size - 8 - length:
+        raise AuditError(f"{path}: expected {place} bytes of data, got {size - 8 - length}: truncated, or not of this header")
+    return {name: Tensor(name, dtype, shape, 8 + length + begin) for name, (dtype, shape, begin, _) in entries.items()}
+
+
+def read_tensor(path: Path, tensor: Tensor) -> np.ndarray:
+    """Return one tensor in float64.
+
+    Raises
+    ------
+    AuditError
+        A type that holds no real weights, more than `ENTRIES_LIMIT` entries, data that ends early, NaN or infinity.
+    """
+    at = f"{path}: tensor {quoted(tensor.name)}"
+    if tensor.dtype not in FLOATS:
+        raise AuditError(f"{at}: expected one of {', '.join(FLOATS)}, got {tensor.dtype}")
+    count = math.prod(tensor.shape)
+    if count > ENTRIES_LIMIT:
+        raise AuditError(f"{at}: expected at most {ENTRIES_LIMIT} entries, got {count}")
+    if tensor.dtype not in ("F64", "F32", "F16"):
+        import ml_dtypes  # noqa: F401  registers the names of its types with NumPy
+    try:
+        raw = np.fromfile(path, np.dtype(FLOATS[tensor.dtype]).newbyteorder("<"), count, offset=tensor.start)
+    except OSError as error:
+        raise AuditError(f"{at}: expected data that can be read, got: {error.strerror}") from error
+    if raw.size < count:
+        raise AuditError(f"{at}: expected {count} entries, got {raw.size}: the file was cut while it was read")
+    values = raw.astype(np.float64)
+    del raw
+    largest = max(values.max(initial=0.0), -values.min(initial=0.0))
+    if not largest <= MAGNITUDE_LIMIT:
+        bad = "NaN" if np.isnan(largest) else "infinity" if np.isinf(largest) else f"{largest:.3g}"
+        raise AuditError(f"{at}: expected finite weights of at most {MAGNITUDE_LIMIT:g}, got {bad}")
+    return values.reshape(tensor.shape)

@@ -1,0 +1,86 @@
+"""The report as text for a terminal."""
+
+import os
+import sys
+import textwrap
+import time
+
+from lorantk.auditing.report import Report
+from lorantk.auditing.table import HEADER, MEANINGS, advice, cells, findings, rows
+
+COLOURS = {True: "32", False: "31", None: "33"}  # green, red, yellow; the words say the same
+ROWS = 40
+WIDTH = 100
+
+
+def wants_colour(stream) -> bool:
+    """Whether colours are for this stream: a terminal that has them, and no NO_COLOR (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def progress(modules: list):
+    """Yield modules while a line on standard error says how far the audit is, where that is a terminal."""
+    start, interactive = time.monotonic(), sys.stderr.isatty()
+    for done, module in enumerate(modules):
+        yield module
+        if interactive and time.monotonic() - start > 1:
+            print(f"\r{done + 1} of {len(modules)} modules", end="", file=sys.stderr, flush=True)
+    if interactive:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def render(report: Report, colour: bool = False, every: bool = False) -> str:
+    """Return the report as text: a table, what holds, what would change it, notes.
+
+    Parameters
+    ----------
+    report
+        The audit.
+    colour
+        Whether to use ANSI colours, see `wants_colour`.
+    every
+        One row for each module, in place of one for like modules and at most `ROWS`.
+    """
+    every_row = rows(report, every)
+    shown = every_row if every else every_row[:ROWS]
+    table = [HEADER, *[cells(row) for row in shown]]
+    empty = [column for column in range(len(HEADER)) if all(line[column] == "–" for line in table[1:])]
+    table = [[cell for column, cell in enumerate(line) if column not in empty] for line in table]
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    count = report.overall.modules
+    out = [_paint(f"{report.source}: {count} adapted module{'s' * (count > 1)}", "1", colour), ""]
+    for line, row in zip(table, [None, *shown], strict=True):
+        padded = [line[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]]
+        code = "1" if row is None else COLOURS[row.module.order]
+        out.append("  ".join(padded[:-1] + [_paint(padded[-1], code, colour)]))
+    if len(shown) < len(every_row):
+        out.append(f"… and {len(every_row) - len(shown)} further rows: --all shows every module")
+    out += ["", "The order LoRA ⪯ full fine-tuning holds"]
+    for name, text, holds in findings(report):
+        mark = {True: "yes", False: "no", None: ""}[holds]
+        out.append(textwrap.fill(f"  {name:24}{mark:4}{text}", WIDTH, subsequent_indent=" " * 30))
+        if mark:
+            out[-1] = out[-1].replace(f"{mark:4}", _paint(f"{mark:4}", COLOURS[holds], colour), 1)
+    remedies = {}
+    for row in every_row:
+        if text := advice(row.module):
+            remedies.setdefault(text, []).append(row.label)
+    if remedies:
+        out += ["", "What would meet the condition, each by itself"]
+        for text, labels in list(remedies.items())[:ROWS]:
+            more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
+            out.append(_wrapped(f"{', '.join(labels[:3])}{more}: {text}", "  "))
+    notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]
+    if len(notes) > ROWS and not every:
+        notes = [*notes[:ROWS], f"… and {len(notes) - ROWS} further notes on modules: --all shows them"]
+    meanings = [f"{name}: {meaning}" for name, meaning in MEANINGS if name in table[0]]
+    out += ["", *[_wrapped(note, "  ") for note in [*report.notes, *notes, *meanings, report.robustness]]]
+    return "\n".join(out)

@@ -1,0 +1,1 @@
+"""Experiments: data, poison, and sweeps over adapters."""

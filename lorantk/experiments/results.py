@@ -1,0 +1,196 @@
+"""Results of sweeps as files: one for each cell, named by the hash of its configuration, data and computing code.
+
+A file is written whole or not at all. Because the code is part of the name, a result that other code computed is never taken for
+one of this code; a change of a plot, a comment or a docstring leaves all names as they are.
+"""
+
+import ast
+import hashlib
+import io
+import json
+import zipfile
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lorantk.experiments import sweeps
+from lorantk.experiments.configuration import Cell
+from lorantk.files import write_whole
+from lorantk.fingerprint import meaning
+
+PACKAGE = Path(__file__).parents[1]
+ENTRY = "lorantk.experiments.cells"
+LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "scikit-learn")
+
+
+class ResultError(RuntimeError):
+    """A result that is missing or cannot be used."""
+
+
+class Result(NamedTuple):
+    """A cell, its records (arrays of shape ``(seeds, rates, checkpoints)``, by name) and how they were computed."""
+
+    cell: Cell
+    records: dict[str, np.ndarray]
+    made: dict
+
+
+def _module_file(name):
+    path = PACKAGE.parent / Path(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _imports(path):
+    """The modules of the package that a file imports."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (name for name in names if name.startswith("lorantk.") and _module_file(name).is_file())
+
+
+def computing_code(entry: str = ENTRY) -> list[Path]:
+    """Return the files of the package that decide what a module computes: itself and all that it imports."""
+    found, left = {}, [entry]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found[name] = _module_file(name)
+            left += _imports(found[name])
+    return sorted(path for path in found.values() if path.name != "__init__.py")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that compute."""
+    return {name: metadata.version(name) for name in LIBRARIES}
+
+
+@cache
+def sources() -> dict[str, str]:
+    """Return hashes of the computing code with its libraries, and of the data."""
+    code = hashlib.sha256()
+    for path in computing_code():
+        code.update(f"{path.relative_to(PACKAGE)}\0".encode() + hashlib.sha256(meaning(path)).digest())
+    code.update(json.dumps(versions(), sort_keys=True).encode())
+    digits = Path(metadata.distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz"))
+    return {"code": code.hexdigest(), "data": hashlib.sha256(digits.read_bytes()).hexdigest()}
+
+
+def cell_name(cell: Cell) -> str:
+    """Return the name of a cell's result."""
+    text = json.dumps({"config": cell.config()} | sources(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def project_root() -> Path:
+    """Return the nearest folder, from here upwards, that has a pyproject.toml; here if none has."""
+    here = Path.cwd()
+    return next((path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()), here)
+
+
+def folder(name: str, profile: str, root: Path | None = None) -> Path:
+    """Return where the results of a sweep lie; those of the smoke profile are apart."""
+    build = (project_root() if root is None else root) / "_build"
+    return (build / "smoke" / "sweeps" if profile == "smoke" else build / "sweeps") / name
+
+
+def store(path: Path, cell: Cell, records: dict[str, np.ndarray], seconds: float) -> None:
+    """Write a cell's result, the records in single precision."""
+    made = {"config": cell.config(), "seconds": round(seconds, 3), "seeds": list(range(cell.seeds)), "versions": versions()}
+    made |= sources()
+    with np.errstate(over="ignore"):  # of a run that diverged
+        stored = {key: np.asarray(array).astype(np.float32) for key, array in records.items()}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, made=np.array(json.dumps(made)), **stored)
+    write_whole(path, stream.getvalue())
+
+
+def read(path: Path, cell: Cell) -> Result:
+    """Read a cell's result.
+
+    Raises
+    ------
+    ResultError
+        The file is missing, truncated or corrupt, or holds the result of another cell or of other code; says which.
+    """
+    if not path.is_file():
+        raise ResultError(f"{path}: missing")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            made = json.loads(str(archive["made"]))
+            records = {key: archive[key] for key in archive.files if key != "made"}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        raise ResultError(f"{path}: truncated or corrupt ({error})") from error
+    expected = {"config": cell.config()} | sources()
+    if differs := [key for key, value in expected.items() if made.get(key) != value]:
+        raise ResultError(f"{path}: the result of other {' and '.join(differs)}")
+    shape = (cell.seeds, len(cell.rates), len(cell.checkpoints))
+    if not records or {array.shape for array in records.values()} != {shape}:
+        raise ResultError(f"{path}: expected arrays of shape {shape}, got {sorted({a.shape for a in records.values()})}")
+    return Result(cell, records, made)
+
+
+def fault(path: Path, cell: Cell) -> str | None:
+    """Return why a cell's result cannot be used, or None if it can."""
+    try:
+        read(path, cell)
+    except ResultError as error:
+        return str(error)
+    return None
+
+
+def load(name: str, profile: str) -> list[Result]:
+    """Read a whole sweep.
+
+    Raises
+    ------
+    ResultError
+        Some results cannot be used; names the first and the command that computes them.
+    """
+    where, found, faults = folder(name, profile), [], []
+    for cell in sweeps.cells(name, profile):
+        try:
+            found.append(read(where / f"{cell_name(cell)}.npz", cell))
+        except ResultError as error:
+            faults.append(str(error))
+    if faults:
+        command = f"python -m lorantk.experiments.sweep {name} --profile {profile}"
+        raise ResultError(f"{len(faults)} results cannot be used, the first {faults[0]}; `{command}` computes them")
+    return found
+
+
+class Batch(NamedTuple):
+    """Cells that one process computes, and the file that says they are all there."""
+
+    cells: list[Cell]
+    done: Path
+
+
+def batches(name: str, profile: str, root: Path | None = None) -> list[Batch]:
+    """Return a sweep's batches; the name of each file depends on everything that its results depend on."""
+    where, found = folder(name, profile, root), []
+    for group in sweeps.batches(name, profile):
+        key = hashlib.sha256(" ".join(map(cell_name, group)).encode()).hexdigest()[:12]
+        found.append(Batch(group, where / f"{key}.done"))
+    return found
+
+
+def cell_path(batch: Batch, cell: Cell) -> Path:
+    """Return where a cell's result lies."""
+    return batch.done.parent / f"{cell_name(cell)}.npz"
+
+
+def reopen(batch: Batch) -> list[str]:
+    """Take back that a batch is done where a result of it cannot be used; return why."""
+    if not batch.done.is_file():
+        return []
+    faults = [why for cell in batch.cells if (why := fault(cell_path(batch, cell), cell))]
+    if faults:
+        batch.done.unlink(missing_ok=True)
+    return faults

@@ -1,0 +1,116 @@
+"""Compute the results of a sweep that are not there yet.
+
+Each result is kept as soon as its cell is done, so that an interrupted sweep goes on where it stopped.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lorantk.experiments import results, sweeps
+from lorantk.experiments.results import ResultError
+from lorantk.files import write_whole
+
+REPORT_EVERY = 10  # seconds, where there is no terminal to draw a bar on
+
+
+def limit_threads(count: int) -> None:
+    """Let the libraries of this process use at most so many threads each."""
+    for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # XLA's is NPROC
+        os.environ[name] = str(count)
+
+
+def say(text: str) -> None:
+    """Print a line in one piece, as several processes may write to one place."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _progress(label, todo):
+    """The cells, with a bar on a terminal and a line now and then elsewhere."""
+    start = last = time.monotonic()
+    terminal = sys.stdout.isatty()
+    for k, item in enumerate(tqdm(todo, label, file=sys.stdout, disable=not terminal, unit="cell")):
+        now = time.monotonic()
+        if not terminal and k and now - last >= REPORT_EVERY:
+            left = (now - start) / k * (len(todo) - k)
+            say(f"{label}: {k} of {len(todo)} cells, about {left:.0f} s left")
+            last = now
+        yield item
+
+
+def complete(batch: results.Batch, label: str) -> int:
+    """Compute what is missing of a batch, name what cannot be used, and say that it is done; return the number computed."""
+    todo = []
+    for cell in batch.cells:
+        path = results.cell_path(batch, cell)
+        if why := results.fault(path, cell):
+            if path.exists():
+                say(f"computed again: {why}")
+            todo.append((cell, path))
+    if todo:
+        from lorantk.experiments.cells import run
+    for cell, path in _progress(label, todo):
+        start = time.monotonic()
+        try:
+            records = run(cell)._asdict()
+        except ValueError as error:
+            raise ResultError(f"{label}: {cell.attack}, {cell.arm}, {cell.regime}: {error}") from error
+        results.store(path, cell, records, time.monotonic() - start)
+    write_whole(batch.done, "".join(f"{results.cell_name(cell)}\n" for cell in batch.cells).encode())
+    return len(todo)
+
+
+def copy(batch: results.Batch, target: Path) -> None:
+    """Copy a batch's results to ``target/<sweep>/``, such as a volume that outlives the machine."""
+    for cell in batch.cells:
+        source = results.cell_path(batch, cell)
+        write_whole(target / source.parent.name / source.name, source.read_bytes())
+
+
+def main(arguments=None):
+    """Run from the command line; 0 on success, 1 if a cell cannot be computed, 2 on wrong usage."""
+    parser = argparse.ArgumentParser(prog="lorantk.experiments.sweep", description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=tuple(sweeps.SWEEPS))
+    parser.add_argument("--profile", choices=tuple(sweeps.SIZES), default="default")
+    parser.add_argument("--batch", help="compute only the batch of this name (the stem of its .done file)")
+    parser.add_argument("--threads", type=int, help="threads for linear algebra (default: all cores)")
+    parser.add_argument("--copy", type=Path, help="copy the finished results there too, below the sweep's name")
+    parser.add_argument("--check", action="store_true", help="compute nothing; say what is missing, 1 if anything is")
+    options = parser.parse_args(arguments)
+    found = results.batches(options.name, options.profile)
+    names = [batch.done.stem for batch in found]
+    if options.batch is not None and options.batch not in names:
+        parser.error(f"expected a batch out of {', '.join(names)}; got {options.batch!r}")
+    chosen = [(k, b) for k, b in enumerate(found, 1) if options.batch in (None, b.done.stem)]
+    if options.check:
+        faults = [why for _, b in chosen for cell in b.cells if (why := results.fault(results.cell_path(b, cell), cell))]
+        print("\n".join(faults) if faults else f"{options.name}: complete")
+        return int(bool(faults))
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if options.threads:
+        limit_threads(options.threads)
+    for k, batch in chosen:
+        label = f"{options.name}-{k}of{len(found)}"
+        say(f"running {label}")
+        start = time.monotonic()
+        try:
+            count = complete(batch, label)
+        except ResultError as error:
+            say(f"FAILED {label}\n  {error}")
+            return 1
+        except KeyboardInterrupt:
+            print(f"{label}: interrupted; finished cells are kept", file=sys.stderr)
+            return 130
+        if options.copy:
+            copy(batch, options.copy)
+        say(f"done {label} in {time.monotonic() - start:.0f} s, {count} of {len(batch.cells)} cells computed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

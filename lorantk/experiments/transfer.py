@@ -1,0 +1,70 @@
+"""Fine-tuning on real data: a network pretrained on the digits 0 to 4, its head replaced for the digits 5 to 9."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from lorantk.experiments.data import digits
+from lorantk.theory.dynamics import train
+from lorantk.theory.networks import Network, init_network
+
+CLASSES = 5
+
+
+class Images(NamedTuple):
+    """Raw grey values between 0 and 16, shape ``(N, 64)``, and labels 0 to 4, shape ``(N,)``."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def transfer_digits() -> tuple[Images, Images]:
+    """Return the digits 0 to 4, to pretrain on, and the digits 5 to 9, to fine-tune on (labelled 0 to 4)."""
+    x, y = digits(normalise=False)
+    return Images(x[y < CLASSES], y[y < CLASSES]), Images(x[y >= CLASSES], y[y >= CLASSES] - CLASSES)
+
+
+def normalise(pixels: np.ndarray) -> np.ndarray:
+    """Subtract the mean of the clean digits and scale each image to ``|x|² = 64``, as `lorantk.experiments.data.digits` does.
+
+    Triggers and other poison change raw pixels; this puts the result where the network expects it.
+    """
+    x = pixels - digits(normalise=False)[0].mean(axis=0)
+    return x * np.sqrt(x.shape[1] / (x**2).sum(axis=1, keepdims=True))
+
+
+def one_hot(labels: np.ndarray) -> np.ndarray:
+    """Return labels 0 to 4 as rows of 0 and 1, shape ``(N, 5)``."""
+    return np.eye(CLASSES)[labels]
+
+
+def fresh_head(network: Network, *, key: Array) -> Network:
+    """Replace the last layer by a new one, Gaussian of variance ``1/n_{L-1}``."""
+    C, n = network.layers[-1].W.shape
+    head = replace(network.layers[-1], W=init_network((n, C), key=key, activation="identity").layers[0].W)
+    return replace(network, layers=(*network.layers[:-1], head))
+
+
+def pretrained(hidden: tuple[int, ...], *, seed: int, steps: int = 100, rate: float = 1e-3) -> Network:
+    """Return a ReLU network trained on the digits 0 to 4 by Adam on the cross-entropy, with a fresh head for 5 to 9.
+
+    Parameters
+    ----------
+    hidden
+        Widths ``n_1, …, n_{L-1}``.
+    seed
+        Seed of the starting weights and of the fresh head.
+    steps, rate
+        Full-batch steps and learning rate; 0 steps give a random network.
+    """
+    first, second = jax.random.split(jax.random.key(seed))
+    network = init_network((64, *hidden, CLASSES), key=first)
+    if steps:
+        old = transfer_digits()[0]
+        x, y = jnp.asarray(normalise(old.pixels)), jnp.asarray(one_hot(old.labels))
+        network = train(network, x, y, rates=rate, steps=steps, loss="cross-entropy", method="adam", eps=1e-8).network
+    return fresh_head(network, key=second)

@@ -1,0 +1,139 @@
+"""Save a figure once: drawing, data and checksums under one stable id."""
+
+import csv
+import hashlib
+import io
+import logging
+import re
+
+from lorantk.publishing import style
+from lorantk.publishing.errors import FigureError
+
+# A font of matplotlib's has a date before 1970, of which its library warns whenever a PDF holds a sign of that font.
+logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
+
+FORMATS = ("svg", "pdf", "png", "csv")
+KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+DPI = 200
+THUMBNAIL_DPI = 50
+THUMBNAIL_COLORS = 32
+SVG_LIMIT = 1_000_000  # bytes
+# Where an SVG has places on the page, in points: paths and positions, but no factors and no angles.
+PLACES = re.compile(rb'(?<= d=")[^"]*|(?<= [xy]=")[^"]*')
+LONG = re.compile(rb"\d+\.\d{3,}")
+_NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+
+
+def check_text(name, **texts):
+    """Hold a figure to its id and its texts.
+
+    Raises
+    ------
+    FigureError
+        If the id is not in kebab case, or a text is missing, empty or holds a control character.
+    """
+    if not (isinstance(name, str) and KEBAB_CASE.fullmatch(name)):
+        raise FigureError(f"expected a figure id in kebab case, such as 'nsd-phase-diagram', got {name!r}")
+    for role, text in texts.items():
+        if not (isinstance(text, str) and text.strip()):
+            raise FigureError(f"expected a {role} for figure {name!r}, got {text!r}")
+        if not text.replace("\n", " ").isprintable():
+            raise FigureError(f"expected a printable {role} for figure {name!r} (a raw string keeps \\alpha), got {text!r}")
+
+
+def columns(name, data):
+    """The plotted data as a dict from column name to a list of plain Python values.
+
+    Parameters
+    ----------
+    name : str
+        The figure's id, for messages.
+    data : mapping or DataFrame
+        Columns of equal length; arrays of NumPy or JAX, lists and pandas series all do.
+
+    Raises
+    ------
+    FigureError
+        If there is no data, or the columns are not vectors of one length.
+    """
+    import numpy as np
+
+    table = {} if data is None else {str(key): np.asarray(column) for key, column in data.items()}
+    shapes = {key: column.shape for key, column in table.items()}
+    if not any(column.size for column in table.values()):
+        raise FigureError(f"expected the plotted data of figure {name!r}, got none")
+    if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
+        raise FigureError(f"expected columns of one length for figure {name!r}, got shapes {shapes}")
+    return {key: column.tolist() for key, column in table.items()}
+
+
+def csv_bytes(table):
+    """A table as CSV; floating-point numbers are written so that reading them gives the same numbers."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    return text.getvalue().encode()
+
+
+def lean(svg):
+    """An SVG with its places rounded to hundredths of a point, which nobody sees and every reader of the page fetches."""
+
+    def rounded(number):
+        return f"{float(number[0]):.2f}".rstrip("0").rstrip(".").encode()
+
+    return PLACES.sub(lambda places: LONG.sub(rounded, places[0]), svg)
+
+
+def drawing_bytes(name, figure, extension, dpi=DPI):
+    """A figure in one format; the same figure gives the same bytes on every call.
+
+    A small PNG has few colours: an index shows many at once.
+    """
+    import matplotlib
+    from PIL import Image
+
+    stream = io.BytesIO()
+    with matplotlib.rc_context(style.reproducible(name)):
+        figure.savefig(stream, format=extension, dpi=dpi, metadata=_NO_DATE[extension])
+    if extension == "png" and dpi <= THUMBNAIL_DPI:
+        small = Image.open(stream).convert("RGB").quantize(THUMBNAIL_COLORS, dither=Image.Dither.NONE)
+        stream = io.BytesIO()
+        small.save(stream, format="PNG", optimize=True)
+    return lean(stream.getvalue()) if extension == "svg" else stream.getvalue()
+
+
+def render(name, figure, data):
+    """All files of a figure.
+
+    Returns
+    -------
+    dict of str to bytes
+        Content by extension (`FORMATS`), and `"thumbnail"`, a small PNG.
+
+    Raises
+    ------
+    FigureError
+        If the data does not fit, see `columns`, or the figure is wider than the column or its SVG too heavy for a page.
+    """
+    width = figure.get_size_inches()[0]
+    if width > style.WIDTH + 1e-9:
+        raise FigureError(f"expected figure {name!r} at most {style.WIDTH} inches wide, as the column, got {width:g}")
+    contents = {"csv": csv_bytes(columns(name, data))}
+    contents |= {extension: drawing_bytes(name, figure, extension) for extension in ("svg", "pdf", "png")}
+    if len(contents["svg"]) > SVG_LIMIT:
+        raise FigureError(
+            f"expected an SVG of at most {SVG_LIMIT} bytes for figure {name!r}, got {len(contents['svg'])}: "
+            "draw what has many points with rasterized=True"
+        )
+    return contents | {"thumbnail": drawing_bytes(name, figure, "png", THUMBNAIL_DPI)}
+
+
+def file_names(name):
+    """Names of a figure's files, by extension."""
+    return {extension: f"{name}.{extension}" for extension in FORMATS}
+
+
+def checksum(content):
+    """SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,49 @@
+"""What a result was made with: the commit and the versions."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("lorantk", "jax", "jaxlib", "numpy", "scipy", "matplotlib", "scikit-learn", "neural-tangents")
+
+
+def _git(*arguments):
+    """Output of a git command in the current folder, or None where it fails."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def versions():
+    """Versions of Python and of the packages that decide the numbers, those that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def device():
+    """What computes: JAX's platform, the processor and how many of its cores this process may use."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"platform": os.environ.get("JAX_PLATFORMS", "default"), "processor": model, "cores": cores}
+
+
+def stamp():
+    """The checked-out commit, whether anything differs from it, and the versions.
+
+    Outside a repository, `commit` and `dirty` are None.
+    """
+    status = _git("status", "--porcelain")
+    dirty = None if status is None else bool(status)
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": dirty, "versions": versions()}

@@ -1,0 +1,164 @@
+"""Build a commit in fresh clones and compare: twice alike, byte by byte, or once as elsewhere, number by number.
+
+    python -m lorantk.publishing.reproduce bytes                # two clean builds give the same files
+    python -m lorantk.publishing.reproduce threads --threads 2  # other threads and instructions give the reference's data
+
+Both take `--only "nsd gauge"` for a few notebooks. Each clone has a folder of its own below `_build/reproduce/` and an
+environment made anew by `make book`; its results stay for a look at what differs. With `--keep` what came out goes to
+`book/trust/`, from where the book shows it.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lorantk.publishing import compare, reference
+from lorantk.publishing.errors import PublishingError
+from lorantk.publishing.locks import locked
+from lorantk.publishing.trust import write_result
+
+PLACE = Path("_build/reproduce")
+CLONES = ("first", "second-build")  # of unequal length, so that a path in a result shows
+ENVIRONMENTS = (".venv", ".venv-peft")
+RESULTS = {"bytes": "reproduce", "threads": "threads"}
+# What stands for another machine: sums in another order, and no fused multiply-add, in JAX and in NumPy's and SciPy's OpenBLAS.
+ELSEWHERE = {"XLA_FLAGS": "--xla_cpu_max_isa=AVX", "OPENBLAS_CORETYPE": "Sandybridge"}
+WORST = 12  # figures that the table on threads lists
+
+
+def git(*arguments):
+    """Output of a git command."""
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def elsewhere():
+    """The environment of a process that computes as another machine would: only on x86, whose instructions the names are."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return {}
+    return ELSEWHERE | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {ELSEWHERE['XLA_FLAGS']}".strip()}
+
+
+def clean_build(name, commit, environment=None, **options):
+    """Build `commit` in a fresh clone and return the clone's folder.
+
+    Parameters
+    ----------
+    name, commit : str
+        Of the clone's folder; what to build.
+    environment : dict of str to str, optional
+        Variables that only this build has.
+    **options
+        Variables of `make book`.
+
+    Raises
+    ------
+    PublishingError
+        If it does not build.
+    """
+    clone = PLACE / name
+    shutil.rmtree(clone, ignore_errors=True)
+    git("clone", "--quiet", "--no-checkout", ".", str(clone))
+    git("-C", str(clone), "checkout", "--quiet", "--detach", commit)
+    settings = [f"{key}={value}" for key, value in options.items()]
+    command = ["make", "--directory", str(clone), "--no-print-directory", "book", *settings]
+    own = os.environ | (environment or {})
+    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout:
+            print(f"{name}: {line}", end="", flush=True)
+    if process.returncode:
+        raise PublishingError(f"expected {commit} to build in {clone}, got exit status {process.returncode}")
+    return clone
+
+
+def n(only):
+    """The choice of notebooks as `make` takes it."""
+    return f' N="{only}"' if only else ""
+
+
+def scope(only):
+    """What was built, in words."""
+    return f"the notebooks {only.replace(' ', ', ')} alone" if only else "the whole book"
+
+
+def same_bytes(commit, cores, only):
+    """Build twice and compare the bytes; return whether they agree and the result for `write_result`."""
+    first, second = (clean_build(name, commit, CORES=cores, N=only) / "_build" for name in CLONES)
+    found = compare.compare(first, second)
+    compare.report(found)
+    total, wrong = sum(found.counts.values()), len(found.differing)
+    if total == 0:
+        raise PublishingError(f"expected results in {first} and {second}, got none")
+    names = ", ".join(f"`{name}`" for name in list(found.differing)[:WORST])
+    verdict = f"other bytes in {wrong} of them: {names}" if wrong else "the same bytes in each"
+    left_out = "; ".join(f"`{name}` ({why})" for name, why in compare.LEFT_OUT.items())
+    summary = f"Two clean builds of {scope(only)}, in folders of different names, gave {total} files, and {verdict}. "
+    summary += f"Not compared, as no two runs give the same: {left_out}; the output of cells that show a measured time."
+    return not wrong, {
+        "title": "Two builds of one commit",
+        "command": f"make reproduce{n(only)}",
+        "summary": summary,
+        "columns": ["Files", "Compared", "Different"],
+        "rows": compare.rows(found),
+    }
+
+
+def same_data(commit, cores, threads, only):
+    """Build with other threads and instructions and compare the data with the reference, as `same_bytes`."""
+    clone = clean_build(CLONES[0], commit, elsewhere(), CORES=max(cores, threads), THREADS=threads, N=only)
+    data = reference.executed(clone / "_build") if only else reference.published(clone / "_build")
+    found, faults = reference.check(data, clone / reference.FOLDER, whole=not only)
+    for fault in faults:
+        print(f"DIFFERS {fault}")
+    ranked = sorted(found.items(), key=lambda item: -item[1].share)
+    numbers = sum(one.numbers for one in found.values())
+    outside = ", ".join(f"`{fault.partition(':')[0]}`" for fault in faults) or "none"
+    older = ", and with the instructions of an older processor (AVX, without fused multiply-add)" if elsewhere() else ""
+    summary = f"A clean build of {scope(only)} with {threads} threads for each notebook and each training, where the reference "
+    summary += f"was made with one{older}. "
+    summary += f"{numbers} entries of the data behind {len(found)} figures were compared. Beyond tolerance: {outside}. "
+    summary += "The table lists the figures that come nearest to their tolerance, with the share of it that their largest "
+    summary += "difference takes."
+    return not faults, {
+        "title": "The data behind the figures, computed as elsewhere",
+        "command": f"make reproduce-threads{n(only)} THREADS={threads}",
+        "summary": summary,
+        "columns": ["Figure", "Column", "Share of the tolerance"],
+        "rows": [[f"`{name}`", f"`{one.column}`", one.share] for name, one in ranked[:WORST]],
+    }
+
+
+def main(arguments=None):
+    """Run from the command line; 0 where the builds agree, 1 where they do not, 2 on wrong usage."""
+    parser = argparse.ArgumentParser(prog="lorantk.publishing.reproduce", description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=tuple(RESULTS))
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--only", default="", help='build only these notebooks, as "nsd gauge"')
+    parser.add_argument("--threads", type=int, default=2, help="threads of each notebook and training")
+    parser.add_argument("--keep", action="store_true", help="keep the result in book/trust")
+    options = parser.parse_args(arguments)
+    commit = git("rev-parse", "HEAD")
+    if git("status", "--porcelain"):
+        print(f"uncommitted changes are not built: this is about {commit}")
+    try:
+        with locked(PLACE / ".lock", "these builds run already in this checkout; waiting for them to end"):
+            if options.what == "bytes":
+                good, result = same_bytes(commit, options.cores, options.only)
+            else:
+                good, result = same_data(commit, options.cores, options.threads, options.only)
+            if options.keep:
+                write_result(Path("book/trust") / f"{RESULTS[options.what]}.json", commit=commit, **result)
+            for path in (PLACE / clone / name for clone in CLONES for name in ENVIRONMENTS):
+                shutil.rmtree(path, ignore_errors=True)
+    except (PublishingError, FileNotFoundError) as error:
+        print(f"lorantk.publishing.reproduce: {error}", file=sys.stderr)
+        return 1
+    print("the builds agree" if good else f"the builds DIFFER; they are kept in {PLACE}")
+    return int(not good)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

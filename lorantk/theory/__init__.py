@@ -1,0 +1,1 @@
+"""Theory: networks, adapters, their kernels, spectra and laws. Pure functions on arrays."""

@@ -1,0 +1,58 @@
+r"""The one-parameter gauge of an adapter: ``(A, B) → (k A, B/k)`` leaves ``B A``, and so the function, as it is.
+
+An optimiser whose direction is homogeneous of degree d in the gradients so far (scaling them all by c > 0 scales it by ``c^d``)
+takes the same path in function space from both starting points if the rates change as ``η_A → k^{1+d} η_A`` and
+``η_B → η_B / k^{1+d}``: d = 1 for gradient descent, with momentum or without, d = 0 for Adam with ε = 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lorantk.theory.networks import Network
+
+DEGREE = {"sgd": 1, "momentum": 1, "adam": 0}
+
+
+def check_factor(k: float) -> None:
+    """Raise ValueError unless ``k > 0``."""
+    if not k > 0:
+        msg = f"the factor k must be positive; got {k}"
+        raise ValueError(msg)
+
+
+def rescale(network: Network, k: float) -> Network:
+    """Return the network with each adapter ``(A, B)`` replaced by ``(k A, B/k)``: the same function, ``σ_a`` times k.
+
+    Raises
+    ------
+    ValueError
+        ``k`` not positive.
+    """
+    check_factor(k)
+    layers = (layer if layer.A is None else replace(layer, A=k * layer.A, B=layer.B / k) for layer in network.layers)
+    return replace(network, layers=tuple(layers))
+
+
+def equivalent_rates(rates: Mapping[str, float], k: float, method: str) -> dict[str, float]:
+    r"""Return the rates that give ``(k A, B/k)`` the path of ``(A, B)``: ``η_A k^{1+d}``, ``η_B / k^{1+d}``, others unchanged.
+
+    Raises
+    ------
+    ValueError
+        ``k`` not positive, or an optimiser whose degree d is not in `DEGREE`.
+    """
+    check_factor(k)
+    if method not in DEGREE:
+        msg = f"method must be one of {', '.join(DEGREE)}; got {method!r}"
+        raise ValueError(msg)
+    power = {"A": 1 + DEGREE[method], "B": -1 - DEGREE[method]}
+    return {kind: rate * k ** power.get(kind, 0) for kind, rate in rates.items()}
+
+
+def equal_rate_variance(variance: float, ratio: float, method: str) -> float:
+    r"""Return the variance at which equal rates do what ``η_B = ratio · η_A`` does at ``variance``.
+
+    ``k^{2(1+d)} = ratio``, so the variance is multiplied by ``k² = ratio^{1/(1+d)}``: ``√ratio`` for gradient descent and
+    ``ratio`` for Adam. The ratio is that of LoRA+ (Hayou, Ghosh and Yu 2024).
+    """
+    return variance * ratio ** (1 / (1 + DEGREE[method]))

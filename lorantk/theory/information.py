@@ -1,0 +1,240 @@
+r"""Information bits and Rényi entropies of a spectrum (equations 6 and 7 of the paper), printed and corrected.
+
+Every function takes the eigenvalues of a positive semi-definite matrix (a Fisher matrix, or a kernel, which has the same
+non-zero ones) along the last axis, and returns one number for each spectrum. Eigenvalues that are exactly 0 never matter,
+except that in floating point nothing is exactly 0: an eigenvalue counts as positive where ``λ > tolerance · max λ``.
+Logarithms are in the unit that the caller names, a key of `UNITS`.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import logsumexp
+
+UNITS = {"nats": 1.0, "bits": math.log(2)}
+
+
+def rounding_tolerance(count: int) -> float:
+    """Return ``count · 2⁻⁵²``, the relative size of the rounding error in ``count`` eigenvalues found in float64."""
+    return count * np.finfo(np.float64).eps
+
+
+def _spectra(eigenvalues, tolerance: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the eigenvalues as float64, clipped at 0, and which of them count as positive."""
+    values = np.asarray(eigenvalues, dtype=np.float64)
+    if values.ndim == 0 or values.shape[-1] == 0:
+        msg = f"eigenvalues must be an array with at least one in its last axis; got shape {values.shape}"
+        raise ValueError(msg)
+    if not np.isfinite(values).all():
+        msg = "eigenvalues must be finite; got NaN or infinity"
+        raise ValueError(msg)
+    if tolerance is None:
+        tolerance = rounding_tolerance(values.shape[-1])
+    if not 0 <= tolerance < 1:
+        msg = f"tolerance must lie in [0, 1), as it is relative to the largest eigenvalue; got {tolerance}"
+        raise ValueError(msg)
+    top = values.max(axis=-1, keepdims=True)
+    if (values < -max(tolerance, rounding_tolerance(values.shape[-1])) * np.abs(top)).any():
+        msg = f"eigenvalues must not be negative beyond rounding; got {values.min()} beside {top.max()}"
+        raise ValueError(msg)
+    return np.clip(values, 0, None), values > tolerance * np.clip(top, 0, None)
+
+
+def _unit(unit: str) -> float:
+    if unit not in UNITS:
+        msg = f"unit must be one of {', '.join(UNITS)}; got {unit!r}"
+        raise ValueError(msg)
+    return UNITS[unit]
+
+
+def _positive_number(value: float, name: str) -> float:
+    if not (math.isfinite(value) and value > 0):
+        msg = f"{name} must be a positive finite number; got {value}"
+        raise ValueError(msg)
+    return value
+
+
+def _order(order: float) -> float:
+    if math.isnan(order) or order < 0:
+        msg = f"order must be a number of at least 0, or infinity; got {order}"
+        raise ValueError(msg)
+    return order
+
+
+def rank(eigenvalues: Float[np.ndarray, "... n"], *, tolerance: float | None = None) -> np.ndarray:
+    """Return how many eigenvalues count as positive, ``#{λ_i > tolerance · max λ}``.
+
+    Parameters
+    ----------
+    eigenvalues
+        Eigenvalues of a positive semi-definite matrix, shape ``(..., n)``.
+    tolerance
+        Relative tolerance; `rounding_tolerance` of n where None.
+
+    Raises
+    ------
+    ValueError
+        No eigenvalues, NaN or infinity, eigenvalues that are negative beyond rounding, or a tolerance outside ``[0, 1)``.
+    """
+    return _spectra(eigenvalues, tolerance)[1].sum(axis=-1)
+
+
+def information_bits(
+    eigenvalues: Float[np.ndarray, "... n"], *, unit: str, tolerance: float | None = None
+) -> np.ndarray:
+    r"""Return ``½ log pdet = ½ Σ_{λ_i > 0} log λ_i``, what equation 6 of the paper must mean.
+
+    Not invariant to the unit of the loss: ``k λ`` in place of ``λ`` adds ``½ rank · log k``. A zero matrix has 0, the
+    logarithm of an empty product.
+
+    Parameters
+    ----------
+    eigenvalues
+        Shape ``(..., n)``.
+    unit
+        ``"nats"`` or ``"bits"``.
+    tolerance
+        Which eigenvalues count as positive, see `rank`.
+
+    Raises
+    ------
+    ValueError
+        As for `rank`, or an unknown unit.
+    """
+    values, positive = _spectra(eigenvalues, tolerance)
+    return np.log(values, where=positive, out=np.zeros_like(values)).sum(axis=-1) / (2 * _unit(unit))
+
+
+def information_bits_as_printed(eigenvalues: Float[np.ndarray, "... n"]) -> np.ndarray:
+    """Return ``½ Σ_{λ_i > 0} λ_i``, half the trace: the right-hand side of equation 6 of the paper, letter by letter.
+
+    Raises
+    ------
+    ValueError
+        As for `rank`.
+    """
+    return _spectra(eigenvalues, None)[0].sum(axis=-1) / 2
+
+
+def regularised_information(
+    eigenvalues: Float[np.ndarray, "... n"], *, tau: float, unit: str
+) -> np.ndarray:
+    """Return ``½ log det(I + K/τ) = ½ Σ log(1 + λ_i/τ)``.
+
+    Continuous in the spectrum, needs no tolerance, and grows with K in the Loewner order. It is the information that
+    observations with noise of variance τ carry about a Gaussian process with covariance K.
+
+    Parameters
+    ----------
+    eigenvalues
+        Shape ``(..., n)``.
+    tau
+        ``τ > 0``, in the units of the eigenvalues.
+    unit
+        ``"nats"`` or ``"bits"``.
+
+    Raises
+    ------
+    ValueError
+        As for `rank`, an unknown unit, or a ``tau`` that is not positive and finite.
+    """
+    values, _ = _spectra(eigenvalues, None)
+    return np.log1p(values / _positive_number(tau, "tau")).sum(axis=-1) / (2 * _unit(unit))
+
+
+def effective_dimension(eigenvalues: Float[np.ndarray, "... n"], *, tau: float) -> np.ndarray:
+    """Return ``Σ λ_i / (λ_i + τ)``, between 0 and the rank.
+
+    Raises
+    ------
+    ValueError
+        As for `rank`, or a ``tau`` that is not positive and finite.
+    """
+    values, _ = _spectra(eigenvalues, None)
+    return (values / (values + _positive_number(tau, "tau"))).sum(axis=-1)
+
+
+def _log_power_sum(values: np.ndarray, positive: np.ndarray, order: float) -> np.ndarray:
+    """Return ``log Σ_{λ_i > 0} λ_i^α``."""
+    with np.errstate(divide="ignore"):
+        logs = np.where(positive, np.log(values), 0.0)
+    return logsumexp(np.where(positive, order * logs, -np.inf), axis=-1)
+
+
+def _some_positive(positive: np.ndarray) -> None:
+    if not positive.any(axis=-1).all():
+        msg = "a Rényi entropy needs at least one positive eigenvalue; got a spectrum of zeros"
+        raise ValueError(msg)
+
+
+def renyi_as_printed(
+    eigenvalues: Float[np.ndarray, "... n"], *, order: float, unit: str, tolerance: float | None = None
+) -> np.ndarray:
+    r"""Return ``H_α = log(Σ λ_i^α) / (1 - α)`` without normalisation, as equation 7 of the paper prints it.
+
+    ``α = 0`` gives the logarithm of the rank and ``α = ∞`` the limit, ``-log max λ``. At ``α = 1`` the formula has no
+    value: it tends to ±∞ unless ``Σ λ_i = 1``. With ``k λ`` in place of ``λ`` it gains ``α/(1-α) log k``.
+
+    Parameters
+    ----------
+    eigenvalues
+        Shape ``(..., n)``.
+    order
+        ``α ≥ 0``, other than 1; ``math.inf`` for the limit.
+    unit
+        ``"nats"`` or ``"bits"``.
+    tolerance
+        Which eigenvalues count as positive, see `rank`.
+
+    Raises
+    ------
+    ValueError
+        As for `rank`, an unknown unit, a negative order or one of 1, or a spectrum of zeros.
+    """
+    if _order(order) == 1:
+        msg = "order must differ from 1, where the formula as printed divides by zero; got 1"
+        raise ValueError(msg)
+    values, positive = _spectra(eigenvalues, tolerance)
+    _some_positive(positive)
+    if order == math.inf:
+        return -np.log(values.max(axis=-1)) / _unit(unit)
+    return _log_power_sum(values, positive, order) / ((1 - order) * _unit(unit))
+
+
+def renyi(
+    eigenvalues: Float[np.ndarray, "... n"], *, order: float, unit: str, tolerance: float | None = None
+) -> np.ndarray:
+    r"""Return the Rényi entropy ``log(Σ p_i^α) / (1 - α)`` of the normalised spectrum ``p_i = λ_i / Σ λ_j``.
+
+    Limits: ``α = 0`` the logarithm of the rank, ``α = 1`` Shannon's ``-Σ p log p``, ``α = ∞`` ``-log max p``. It lies
+    between 0 and the logarithm of the rank, falls with α, and does not depend on the unit of the loss.
+
+    Parameters
+    ----------
+    eigenvalues
+        Shape ``(..., n)``.
+    order
+        ``α ≥ 0``; ``math.inf`` allowed.
+    unit
+        ``"nats"`` or ``"bits"``.
+    tolerance
+        Which eigenvalues count as positive, see `rank`.
+
+    Raises
+    ------
+    ValueError
+        As for `rank`, an unknown unit, a negative order, or a spectrum of zeros.
+    """
+    values, positive = _spectra(eigenvalues, tolerance)
+    _some_positive(positive)
+    p = np.where(positive, values, 0.0)
+    p = p / p.sum(axis=-1, keepdims=True)
+    if _order(order) == math.inf:
+        return -np.log(p.max(axis=-1)) / _unit(unit)
+    logs = np.log(p, where=positive, out=np.zeros_like(p))
+    if order == 1:
+        return -(p * logs).sum(axis=-1) / _unit(unit)
+    if abs(order - 1) < 0.1:  # Σ p^α = 1 + Σ p (p^{α-1} - 1), without cancellation near 1
+        return np.log1p((p * np.expm1((order - 1) * logs)).sum(axis=-1)) / ((1 - order) * _unit(unit))
+    return _log_power_sum(p, positive, order) / ((1 - order) * _unit(unit))

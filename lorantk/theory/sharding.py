@@ -1,0 +1,96 @@
+r"""The kernel over many devices, of one machine or of several: each holds some rows of it.
+
+Every device computes the factors of its own inputs. The factors of the others then pass by in a ring, and each device fills in
+the block of its rows that belongs to the visitor: no device ever holds more than its rows of the kernel and two sets of factors.
+A symmetric kernel takes half the ring: each block is sent to the device that needs its mirror image.
+"""
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lorantk.theory import kernels
+from lorantk.theory.networks import Network, widths
+
+AXIS = "rows"
+
+
+def device_mesh(devices=None) -> Mesh:
+    """Return the devices, all of all processes where None, as a mesh of one axis."""
+    return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
+
+
+def _shift(tree, distance: int, D: int):
+    """Send everything to the device that lies ``distance`` before."""
+    return jax.tree.map(lambda a: jax.lax.ppermute(a, AXIS, [((d + distance) % D, d) for d in range(D)]), tree)
+
+
+def _local_rows(network, x1, x2, *, outputs, skipped, D):
+    """Return one device's rows of the kernel, from its own inputs."""
+    symmetric = x2 is None
+    own = kernels.gradient_factors(network, x1)
+    visitor = own if symmetric else kernels.gradient_factors(network, x2)
+    me, b = jax.lax.axis_index(AXIS), len(x1 if symmetric else x2)
+    K = jnp.zeros((len(x1), D * b, *kernels.trailing(widths(network)[-1], outputs)), x1.dtype)
+
+    def place(K, block, owner):
+        return jax.lax.dynamic_update_slice_in_dim(K, block, owner % D * b, axis=1)
+
+    for step in range(D // 2 + 1 if symmetric else D):
+        if step:
+            visitor = _shift(visitor, 1, D)
+        block = kernels.from_factors(own, None if symmetric and not step else visitor, outputs=outputs, skipped=skipped)
+        K = place(K, block, me + step)
+        # Half-way round an even ring both devices of a pair have computed their block themselves.
+        if symmetric and step and 2 * step != D:
+            K = place(K, _shift(kernels.mirror(block), -step, D), me - step)
+    return K
+
+
+@lru_cache(maxsize=32)
+def _sharded(mesh, outputs, skipped, symmetric):
+    rows = PartitionSpec(AXIS)
+    local = partial(_local_rows, outputs=outputs, skipped=skipped, D=mesh.size)
+    if symmetric:
+        f, specs = (lambda network, x1: local(network, x1, None)), (PartitionSpec(), rows)
+    else:
+        f, specs = local, (PartitionSpec(), rows, rows)
+    return jax.jit(jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False))
+
+
+def ntk(network: Network, x1, x2=None, *, outputs: str, mesh: Mesh):
+    """Return the kernel with its rows spread over the devices of a mesh.
+
+    Parameters
+    ----------
+    network, x1, x2, outputs
+        As for `lorantk.theory.kernels.ntk`; the same on every process.
+    mesh
+        Of one axis named ``"rows"``, see `device_mesh`.
+
+    Returns
+    -------
+    Array
+        A global array of the shape that `lorantk.theory.kernels.ntk` says, sharded along its first axis.
+
+    Raises
+    ------
+    ValueError
+        As for `lorantk.theory.kernels.ntk`, another mesh, or a batch that the number of devices does not divide.
+    """
+    kernels.check(network, x1, x2, outputs)
+    if mesh.axis_names != (AXIS,):
+        msg = f"the mesh must have the one axis {AXIS!r}; got {mesh.axis_names}"
+        raise ValueError(msg)
+    batches = [x for x in (x1, x2) if x is not None]
+    for name, x in zip(("x1", "x2"), batches, strict=False):
+        if len(x) % mesh.size:
+            msg = f"the number of inputs must be a multiple of the {mesh.size} devices; got {len(x)} in {name}"
+            raise ValueError(msg)
+    skipped = kernels.silent(network)
+    network = jax.device_put(network, NamedSharding(mesh, PartitionSpec()))
+    batches = [jax.device_put(x, NamedSharding(mesh, PartitionSpec(AXIS))) for x in batches]
+    return _sharded(mesh, outputs, skipped, x2 is None)(network, *batches)

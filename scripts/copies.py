@@ -1,0 +1,114 @@
+"""A copy of the checkout in which code may be broken, and commands that run there and see the copy's code alone."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = ROOT / ".venv" / "bin" / "python"
+# Programs that JAX compiled before, by what they compute: broken code never gets an old one.
+CACHE = ROOT / "_build" / "trust" / "jax"
+
+
+def make(name: str) -> Path:
+    """Copy what git knows, or does not ignore, to ``_build/trust/<name>``; the sweeps are shared, as they take long."""
+    into = ROOT / "_build" / "trust" / name
+    shutil.rmtree(into, ignore_errors=True)
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for file in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0"):
+        if (ROOT / file).is_file():
+            (into / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / file, into / file)
+    for sweeps in (Path("_build/sweeps"), Path("_build/smoke/sweeps")):
+        (ROOT / sweeps).mkdir(parents=True, exist_ok=True)
+        (into / sweeps).parent.mkdir(parents=True, exist_ok=True)
+        (into / sweeps).symlink_to(ROOT / sweeps)
+    return into
+
+
+@contextmanager
+def changed(path: Path, text: str):
+    """Give a file of a copy another text for a while."""
+    before = path.read_text()
+    try:
+        _write(path, text)
+        yield
+    finally:
+        _write(path, before)
+
+
+def _write(path, text):
+    path.write_text(text)
+    # Python takes a file of the same size and second for the one that it compiled.
+    shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+
+
+def run(copy: Path, arguments: list[str], *, cpu_seconds: float | None = None) -> tuple[int, str, float]:
+    """Run Python in a copy.
+
+    Returns
+    -------
+    status
+        Exit status; that of `signal.SIGXCPU`, negative, where the limit of processor time was reached.
+    output
+        What it wrote.
+    seconds
+        Processor time that it took, with all processes that it waited for.
+    """
+
+    def limit():
+        if cpu_seconds is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 5))
+
+    settings = {
+        "PYTHONPATH": str(copy), "COLUMNS": "400", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(CACHE),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }  # fmt: skip
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    process = subprocess.Popen(
+        [PYTHON, *arguments], cwd=copy, env=os.environ | settings, text=True, preexec_fn=limit, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        # A process that waits for ever takes no processor time.
+        output, _ = process.communicate(timeout=None if cpu_seconds is None else 3600)
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        output, status = "", -signal.SIGXCPU
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return status, output, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def run_tests(copy: Path, tests: list[str], **limits) -> tuple[int, str, float]:
+    """Run tests in a copy up to the first that fails; see `run`."""
+    options = ["--quiet", "--exitfirst", "--no-header", "--tb=line", "-rfE", "-p", "no:cacheprovider"]
+    return run(copy, ["-m", "pytest", *options, *tests], **limits)
+
+
+def keep(name: str, **parts) -> None:
+    """Write what readers see, ``book/trust/<name>.json``, by `lorantk.publishing.trust.write_result` on this commit."""
+    program = "import json, sys; from pathlib import Path; from lorantk.publishing.trust import write_result; "
+    program += "write_result(Path(sys.argv[1]), **json.load(sys.stdin))"
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    command = [PYTHON, "-c", program, str(ROOT / "book" / "trust" / f"{name}.json")]
+    subprocess.run(command, cwd=ROOT, check=True, text=True, input=json.dumps(parts | {"commit": commit}))
+
+
+def code(text: str) -> str:
+    """Return text as code in Markdown, on one line."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"
+
+
+def fail(message: str):
+    """Stop with a message."""
+    sys.exit(message)

@@ -1,0 +1,169 @@
+"""One notebook through papermill: whole, or a clear failure and nothing else."""
+
+import json
+import os
+import signal
+import time
+
+import nbformat
+import pandas as pd
+import pytest
+from tiny_tree import notebook, run, start
+
+from lorantk.publishing.normalise import normalised
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder with one notebook that works, one that fails and one that takes its time."""
+    (tmp_path / "notebooks").mkdir()
+    fails = notebook("print('before')", "raise ValueError('no such luck')", "print('after')")
+    slow = notebook("open('../started', 'w').close()", "import time; time.sleep(delay)")
+    for stem, content in {"01_works": notebook("print(profile, seed)"), "02_fails": fails, "03_slow": slow}.items():
+        nbformat.write(content, tmp_path / "notebooks" / f"{stem}.ipynb")
+    return tmp_path
+
+
+def results(tree):
+    """The notebooks that lie in the build folder."""
+    return sorted(path.relative_to(tree / "_build").as_posix() for path in tree.glob("_build/**/*.ipynb"))
+
+
+def printed(tree, path):
+    """What an executed notebook printed."""
+    cells = nbformat.read(tree / "_build" / path, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def test_parameters_reach_the_notebook(tree):
+    status, out, err = run(tree, "execute", "works", "-p", "seed=7 profile=smoke")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].endswith("-> _build/interactive/01_works.ipynb")
+    assert printed(tree, "interactive/01_works.ipynb") == "smoke 7\n"
+
+
+def test_defaults_are_not_injected(tree):
+    assert run(tree, "execute", "01_works", "--into", "executed", "-p", "profile=default")[0] == 0
+    executed = nbformat.read(tree / "_build/executed/01_works.ipynb", as_version=4)
+    assert [cell.id for cell in executed.cells] == ["title", "parameters", "code-1"]
+    assert (tree / "_build/executed/records/01_works").is_dir()
+
+
+def test_how_a_run_went_is_kept_beside_its_records(tree):
+    assert run(tree, "execute", "01_works", "--into", "executed", "--threads", "1", "-p", "profile=smoke")[0] == 0
+    how = json.loads((tree / "_build/executed/runs/01_works.json").read_text())
+    assert how.keys() == {"profile", "seconds", "peak_bytes", "threads", "device", "versions"}
+    assert (how["profile"], how["threads"]) == ("smoke", 1)
+    assert 0 < how["seconds"] < 300
+    assert 10e6 < how["peak_bytes"] < 10e9  # of a Python process, not of one page or of a wrong unit
+    assert how["device"]["cores"] >= 1
+    assert how["versions"]["python"].startswith("3.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("works", "-p", "rank=3"), "expected a declared parameter (profile, seed, delay), got 'rank'"),
+        (("works", "-p", "profile=huge"), "expected a profile out of default, paper, smoke, got 'huge'"),
+        (("nothing",), "expected a notebook (01_works, 02_fails, 03_slow), got 'nothing'"),
+    ],
+)
+def test_wrong_usage_changes_nothing(tree, arguments, message):
+    status, out, err = run(tree, "execute", *arguments)
+    assert (status, out) == (2, "")
+    assert err == f"lorantk.publishing.execute: {arguments[0]}: {message}\n"
+    assert not (tree / "_build").exists()
+
+
+def test_failure_names_notebook_cell_and_error_and_keeps_the_part(tree):
+    (tree / "_build/executed").mkdir(parents=True)
+    (tree / "_build/executed/02_fails.ipynb").write_text("the last good one")
+    status, out, _ = run(tree, "execute", "fails", "--into", "executed")
+    assert status == 1
+    for part in ("FAILED notebooks/02_fails.ipynb", "'code-2'", "ValueError: no such luck", "_build/failed/02_fails.ipynb"):
+        assert part in out
+    assert "before" in printed(tree, "failed/02_fails.ipynb")
+    assert "after" not in printed(tree, "failed/02_fails.ipynb")
+    assert (tree / "_build/executed/02_fails.ipynb").read_text() == "the last good one"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import warnings; warnings.warn('a number was guessed')", "UserWarning: a number was guessed"),
+        ("import sys; print('careful', file=sys.stderr)", "careful"),
+        ("import logging; logging.warning('take care')", "WARNING:root:take care"),
+    ],
+    ids=["warning", "standard error", "log"],
+)
+def test_a_warning_fails_with_notebook_and_cell(tree, source, words):
+    nbformat.write(notebook("print('fine')", source, "print('after')"), tree / "notebooks/04_warns.ipynb")
+    status, out, _ = run(tree, "execute", "warns", "--into", "executed")
+    assert status == 1
+    for part in ("FAILED notebooks/04_warns.ipynb", "'code-2'", words, "_build/failed/04_warns.ipynb"):
+        assert part in out
+    assert "code-1" not in out
+    assert results(tree) == ["failed/04_warns.ipynb"]
+    assert "after" in printed(tree, "failed/04_warns.ipynb")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_interruption_leaves_nothing_that_looks_finished(tree, stop):
+    process = start(tree, "execute", "slow", "-p", "delay=60", start_new_session=True)
+    while not (tree / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, stop)
+    process.communicate(timeout=60)
+    assert [path for path in results(tree) if "/." not in path] == []
+    assert run(tree, "execute", "slow")[0] == 0
+    assert results(tree) == ["interactive/03_slow.ipynb"]
+
+
+def test_normalised_removes_what_differs_between_runs():
+    content = notebook("pass")
+    content.metadata["papermill"] = {"start_time": "now"}
+    content.cells[2].metadata |= {"papermill": {"duration": 1}, "execution": {"iopub.status.busy": "now"}, "tags": ["x"]}
+    content.cells[1].metadata["tags"] = ["injected-parameters"]
+    clean = normalised(content)
+    assert "papermill" not in clean.metadata
+    assert clean.cells[2].metadata == {"tags": ["x"]}
+    assert clean.cells[1].id == "injected-parameters"
+    assert "papermill" in content.metadata
+
+
+def test_styled_tables_have_the_same_name_in_every_run():
+    kept = []
+
+    def shown():
+        content = notebook("table")
+        style = pd.DataFrame({"a": [1.0]}).style.format("{:.1f}").highlight_max()
+        kept.append(style)  # so that the next lies elsewhere in memory
+        data = {"text/html": style.to_html(), "text/plain": repr(style)}
+        content.cells[2].outputs = [nbformat.v4.new_output("display_data", data)]
+        return content
+
+    one, other = shown(), shown()
+    assert one != other
+    assert normalised(one) == normalised(other)
+    data = normalised(one).cells[2].outputs[0].data
+    assert data["text/plain"] == "<pandas.io.formats.style.Styler object>"
+    html = data["text/html"]
+    assert html.count("T_code-1-0") == one.cells[2].outputs[0].data["text/html"].count("T_")
+
+
+def test_a_warning_names_its_cell_and_no_process(tree):
+    nbformat.write(notebook("import warnings\nwarnings.warn('careful')"), tree / "notebooks/05_warns.ipynb")
+    assert run(tree, "execute", "warns")[0] == 0
+    assert printed(tree, "interactive/05_warns.ipynb") == "code-1:2: UserWarning: careful\n  warnings.warn('careful')\n"
+
+
+def test_a_figure_shows_once_although_it_is_drawn_and_recorded_in_two_cells(tree):
+    draw = "import matplotlib.pyplot as plt\nfrom lorantk.publishing import Chapter\nchapter = Chapter('nsd')\n"
+    draw += "fig, axis = plt.subplots()\naxis.plot([1, 2]);"
+    save = "texts = dict(title='One', caption='Two', alt='Three')\nchapter.figure(fig, 'one', **texts, data={'x': [1, 2]})"
+    nbformat.write(notebook(draw, save), tree / "notebooks/04_draws.ipynb")
+    assert run(tree, "execute", "draws")[0] == 0
+    cells = nbformat.read(tree / "_build/interactive/04_draws.ipynb", as_version=4).cells
+    shown = [(cell.id, "lorantk" in output.metadata) for cell in cells for output in cell.get("outputs", [])]
+    assert shown == [("code-2", True)]

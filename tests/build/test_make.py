@@ -1,0 +1,25 @@
+"""The Makefile's own help, and the workflow that runs what a person would."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TARGETS = {"help", "book", "test", "smoke", "lint", "notebook", "bench", "adapters", "check-site", "zip", "pdf", "cluster"}
+TARGETS |= {"serve", "clean", "environment.yml", "calibrate", "check-data", "reference", "reproduce", "reproduce-threads"}
+TARGETS |= {"faults", "mutate"}
+
+
+def test_help_lists_every_target_with_one_line():
+    out = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert lines.keys() == TARGETS
+    assert all(text.strip() for text in lines.values())
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    commands = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)
+    assert commands == ["test", "book", "zip", "pdf", "check-site"]
+    readme = (ROOT / "README.md").read_text()
+    assert "`make test`" in readme
+    assert "`make book`" in readme

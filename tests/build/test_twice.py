@@ -1,0 +1,54 @@
+"""Two clean builds of a checkout in small, in two folders, give the same bytes wherever they should."""
+
+import pytest
+from tiny_tree import TOC, chapter, grow, run, write
+
+from lorantk.publishing.compare import compare
+
+FIGURE = """import matplotlib.pyplot as plt
+from lorantk.publishing import Chapter
+chapter = Chapter("def-lora", profile=profile)
+fig, axis = plt.subplots()
+axis.plot([1, 2])
+texts = dict(title="A line", caption="One line.", alt="A line that rises.")
+chapter.figure(fig, "one-line", **texts, data={"y": [1, 2]})
+chapter.glue("number", 1.5)
+chapter.evidence("one", 1, "<=", 2)
+chapter.conclude("holds exactly")"""
+TABLE = "import pandas as pd\npd.DataFrame({'a': [1.0]}).style.format('{:.1f}')"
+CLOCK = "import time\nprint(time.perf_counter_ns())"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """The comparison of two builds; the second chapter shows a time in a cell that says so, the third in one that does not."""
+    builds = []
+    for name in ("one", "another-folder"):
+        tree = grow(tmp_path_factory.mktemp(name))
+        (tree / "_toc.yml").write_text(TOC + "  - file: notebooks/03_three\n  - file: book/runs\n")
+        (tree / "book/runs.md").write_text("---\nnosearch: true\n---\n\n# Runs\n\n```{runs}\n```\n\n## A section\n")
+        first = chapter("def-lora", FIGURE, TABLE)
+        del first.cells[-1]
+        second = chapter("def-ntk", CLOCK.replace("print(", "from IPython.display import HTML\nHTML(str(") + ")")
+        second.cells[2].metadata["tags"] = ["measured"]
+        for stem, content in {"01_one": first, "02_two": second, "03_three": chapter("gauge", CLOCK)}.items():
+            write(tree, stem, content)
+        status, out, err = run(tree, "build", "book")
+        assert status == 0, out + err
+        builds.append(tree / "_build")
+    return compare(*builds)
+
+
+def test_figures_statements_notebooks_and_pages_are_the_same(found):
+    assert [name for name in found.differing if "03_three" not in name and "searchindex" not in name] == []
+    assert found.counts["figures as SVG"] == found.counts["figures as PDF"] == found.counts["data of figures"] == 1
+    assert found.counts["executed notebooks"] == 3
+    assert found.counts["pages"] >= 5
+    assert "site/book/runs.html" in found.left_out
+
+
+def test_a_time_that_is_not_said_to_be_one_is_caught_wherever_it_shows(found):
+    names = list(found.differing)
+    assert "executed/03_three.ipynb" in names
+    assert "site/notebooks/03_three.html" in names
+    assert "site/searchindex.js" in names

@@ -1,0 +1,38 @@
+"""Kernel metrics at the start, and how well a number ranks an outcome."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lorantk.experiments import prediction
+from lorantk.experiments.configuration import Cell
+
+CELL = Cell("memorising", "sgd", "clean", "lora", (0.1,), 2, 64, 4, rank=4, scale=1.0, width=16)
+
+
+def test_padding_the_adapters_does_not_change_the_kernel_and_scale_does():
+    one = prediction.start_spectra(CELL, seeds=2, inputs=6)
+    assert one.shape == (2, 30)
+    assert (one >= 0).all()
+    assert (np.diff(one) >= 0).all()
+    doubled = prediction.start_spectra(replace(CELL, scale=2.0), seeds=2, inputs=6)
+    assert (doubled.sum(axis=1) > one.sum(axis=1)).all()
+
+
+def test_metrics_are_those_of_the_spectrum():
+    spectra = np.array([[0.0, 1.0, 1.0], [0.0, 4.0, 4.0]])
+    found = prediction.start_metrics(spectra, tau=1.0)
+    assert found["trace"] == 5
+    assert found["count"] == 2
+    assert found["bits"] == pytest.approx(np.log(4) / 2)
+    assert found["regularised"] == pytest.approx((np.log(2) + np.log(5)) / 2)
+    assert found["renyi"] == pytest.approx(np.log(2))
+
+
+def test_rank_correlation_has_its_ends_and_its_limits():
+    assert prediction.rank_correlation([1, 2, 3, 9], [1, 4, 5, 6])[0] == pytest.approx(1)
+    assert prediction.rank_correlation([1, 2, 3, 9], [6, 4, 3, 1])[0] == pytest.approx(-1)
+    assert prediction.rank_correlation([1, 1, 1, 1], [6, 4, 3, 1]) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="at least four pairs; got 3 and 3"):
+        prediction.rank_correlation([1, 2, 3], [1, 2, 3])

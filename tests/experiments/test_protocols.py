@@ -1,0 +1,125 @@
+"""The protocols on trajectories that are made up, where the answer is known."""
+
+import numpy as np
+import pytest
+
+from lorantk.experiments import protocols
+from lorantk.experiments.configuration import Cell
+from lorantk.experiments.finetune import Trajectory
+from lorantk.experiments.results import Result
+
+CELL = Cell("memorising", "sgd", "clean", "full", (0.1, 1.0), 2, 64, 8)
+STEPS = CELL.checkpoints  # 0, 2, 3, 4, 6, 8
+
+
+def made_up(cell=CELL, **records):
+    """A result whose records are 0.5 except where given, broadcast to (seeds, rates, checkpoints)."""
+    shape = (cell.seeds, len(cell.rates), len(cell.checkpoints))
+    full = {name: np.full(shape, 0.5, np.float32) for name in Trajectory._fields}
+    full |= {name: np.broadcast_to(np.asarray(value, np.float32), shape) for name, value in records.items()}
+    return Result(cell, full, {})
+
+
+def falling(scale):
+    """A loss that falls from `scale` in equal steps to `scale/6`."""
+    return scale * np.linspace(1, 1 / 6, 6)
+
+
+def test_same_rate_is_the_last_step_at_that_rate():
+    accuracy = np.arange(24).reshape(2, 2, 6)
+    point = protocols.at_rate(made_up(test_accuracy=accuracy), 1.0)
+    assert point.records["test_accuracy"].tolist() == [11, 23]
+    assert point.step.tolist() == [8, 8]
+    assert point.rate.tolist() == [1, 1]
+    with pytest.raises(ValueError, match=r"one of the grid \(0.1, 1\); got 0.5"):
+        protocols.at_rate(made_up(), 0.5)
+
+
+def test_each_seed_tunes_for_itself():
+    loss = np.full((2, 2, 6), 3.0)
+    loss[0, 1, -1], loss[1, 0, -1] = 1.0, 1.0
+    loss[0, 0, 2] = 0.5  # better, but not at the last step
+    result = made_up(validation_loss=loss)
+    assert protocols.tuned_rate(result).rate.tolist() == [1, pytest.approx(0.1)]
+    both = protocols.tuned(result)
+    assert both.step.tolist() == [STEPS[2], STEPS[-1]]
+    assert both.rate.tolist() == pytest.approx([0.1, 0.1])
+
+
+def test_the_reference_rate_is_the_best_on_average():
+    loss = np.array([[1.0, 2.0], [3.0, 1.5]])[:, :, None]
+    assert protocols.best_rate(made_up(validation_loss=loss)) == 1.0
+
+
+def test_a_run_that_diverged_counts_as_guesses_and_is_never_chosen():
+    loss = np.full((2, 2, 6), 0.4)
+    loss[:, 1, :3] = 0.1
+    loss[0, 1, 1] = np.nan  # and finite afterwards: diverged all the same
+    result = made_up(validation_loss=loss, test_accuracy=0.9)
+    assert protocols.diverged(result)[0, 1].tolist() == [False, True, True, True, True, True]
+    assert protocols.at_rate(result, 1.0).records["test_accuracy"].tolist() == pytest.approx([0.2, 0.9])
+    assert protocols.at_rate(result, 1.0).diverged.tolist() == [True, False]
+    chosen = protocols.tuned(result)
+    assert chosen.step[0] == 0  # before it diverged
+    assert not chosen.diverged.any()
+    assert protocols.best_rate(result) == pytest.approx(0.1)
+    assert all(not np.isnan(array).any() for array in protocols.usable(result).values())
+
+
+def test_no_rate_without_divergence_is_an_error():
+    with pytest.raises(ValueError, match="at least one rate must train without divergence"):
+        protocols.best_rate(made_up(validation_loss=np.inf))
+
+
+def test_equal_progress_stops_both_at_the_level_that_both_reach():
+    fast = made_up(train_loss=falling(0.6), test_accuracy=np.linspace(0, 1, 6))  # 0.6, 0.5, … 0.1
+    slow = made_up(train_loss=falling(1.5), test_accuracy=np.linspace(0, 1, 6))  # 1.5, 1.25, … 0.25
+    one, other = protocols.equal_progress([fast, slow])
+    np.testing.assert_allclose(other.records["test_accuracy"], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(one.records["train_loss"], 0.25, rtol=1e-6)
+    np.testing.assert_allclose(one.records["test_accuracy"], 0.7, rtol=1e-6)  # half-way between checkpoints 3 and 4
+    np.testing.assert_allclose(one.step, 5, rtol=1e-6)
+
+
+def test_a_level_that_is_reached_at_the_start_or_never():
+    assert protocols.crossing(np.array([0.1, 0.05]), 0.2) == (0, 0.0)
+    assert protocols.crossing(np.array([3.0, 2.0, 2.5]), 1.0) == (1, 0.0)
+    k, w = protocols.crossing(np.array([3.0, 2.0, 1.0]), 1.25)
+    assert (k, w) == (1, 0.75)
+
+
+def test_going_back_finds_the_last_time_at_a_level():
+    assert protocols.last_crossing(np.array([1.0, 3.0, 2.0, 0.5]), 1.25) == (2, 0.5)
+    assert protocols.last_crossing(np.array([1.0, 0.5]), 2.0) == (0, 0.0)
+    assert protocols.last_crossing(np.array([1.0, 0.5, 0.7]), 0.7) == (2, 0.0)
+
+
+def test_tenfold_is_for_the_adapters_only():
+    full = made_up()
+    lora = made_up(Cell("memorising", "sgd", "clean", "lora", (0.1, 1.0), 2, 64, 8))
+    found = protocols.points("ii", [full, lora], rate=0.1)
+    assert [point.rate.tolist() for point in found] == [pytest.approx([0.1, 0.1]), [1, 1]]
+    with pytest.raises(ValueError, match="protocol must be one of i, ii, iii, iv, v; got 'vi'"):
+        protocols.points("vi", [full], rate=0.1)
+
+
+def test_a_difference_that_is_all_fit_leaves_no_rest():
+    def arm(speed):
+        loss = np.linspace(2, 2 - speed, 6)
+        return made_up(poison_loss=loss, success=1 - loss / 2)  # success depends on the fit alone
+
+    found = protocols.decompose(arm(1.5), arm(0.5), "success", 1.0)
+    np.testing.assert_allclose(found.total, 0.5, rtol=1e-6)
+    np.testing.assert_allclose(found.fit, 0.5, rtol=1e-6)
+    np.testing.assert_allclose(found.rest, 0, atol=1e-6)
+    mirrored = protocols.decompose(arm(0.5), arm(1.5), "success", 1.0)
+    np.testing.assert_allclose(mirrored.total, -0.5, rtol=1e-6)
+    np.testing.assert_allclose(mirrored.rest, 0, atol=1e-6)
+
+
+def test_a_difference_at_equal_fit_is_all_rest():
+    loss = np.linspace(2, 0.5, 6)
+    one, other = made_up(poison_loss=loss, success=0.8), made_up(poison_loss=loss, success=0.5)
+    found = protocols.decompose(one, other, "success", 1.0)
+    np.testing.assert_allclose(found.total, 0.3, rtol=1e-6)
+    np.testing.assert_allclose(found.fit, 0, atol=1e-6)

@@ -1,0 +1,116 @@
+"""Figures are saved reproducibly, with exact data, in one style."""
+
+import csv
+import io
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_book import DATA, TEXTS, drawing
+
+from lorantk.publishing import figures, style
+from lorantk.publishing.errors import FigureError
+
+
+@pytest.fixture(autouse=True)
+def figure_style():
+    """Figures of this file are drawn as those of chapters are."""
+    style.use()
+
+
+def test_two_drawings_of_the_same_data_are_equal_byte_for_byte():
+    first, second = (figures.render("nsd-line", drawing(), DATA) for _ in range(2))
+    assert first == second
+
+
+def test_files_are_of_their_format_and_carry_no_date():
+    contents = figures.render("nsd-line", drawing(), DATA)
+    assert contents["svg"].startswith(b"<?xml")
+    assert contents["pdf"].startswith(b"%PDF")
+    assert contents["png"].startswith(b"\x89PNG")
+    assert b"<dc:date>" not in contents["svg"]
+    assert b"CreationDate" not in contents["pdf"]
+    assert len(contents["thumbnail"]) < len(contents["png"])
+
+
+def test_csv_gives_back_the_same_numbers():
+    values = np.random.default_rng(0).standard_normal(50) * 10.0 ** np.arange(-25, 25)
+    content = figures.csv_bytes(figures.columns("x", {"value": values, "index": jnp.arange(50)})).decode()
+    rows = list(csv.DictReader(io.StringIO(content)))
+    assert [float(row["value"]) for row in rows] == values.tolist()
+    assert [int(row["index"]) for row in rows] == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (None, "expected the plotted data of figure 'x', got none"),
+        ({}, "got none"),
+        ({"a": []}, "got none"),
+        ({"a": [1, 2], "b": [1]}, r"expected columns of one length .*'a': \(2,\), 'b': \(1,\)"),
+        ({"a": np.zeros((2, 2))}, "expected columns of one length"),
+        ({"a": 1.0}, "expected columns of one length"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(data, message):
+    with pytest.raises(FigureError, match=message):
+        figures.columns("x", data)
+
+
+@pytest.mark.parametrize("name", ["", "NSD", "nsd_line", "nsd line", "-nsd", "nsd-", "nsd--line", "../nsd", None])
+def test_an_id_that_is_not_in_kebab_case_is_refused(name):
+    with pytest.raises(FigureError, match="expected a figure id in kebab case"):
+        figures.check_text(name, **TEXTS)
+
+
+@pytest.mark.parametrize("role", ["title", "caption", "alt"])
+@pytest.mark.parametrize("text", ["", "  ", None])
+def test_a_missing_text_is_refused(role, text):
+    with pytest.raises(FigureError, match=f"expected a {role} for figure 'nsd-line'"):
+        figures.check_text("nsd-line", **TEXTS | {role: text})
+
+
+def test_a_text_with_a_control_character_is_refused():
+    with pytest.raises(FigureError, match=r"printable caption for figure 'x' \(a raw string .*\), got '\$\\x07lpha\$'"):
+        figures.check_text("x", caption="$\alpha$")  # what "$\\alpha$" is for, written without the r
+    figures.check_text("x", caption="Two\nlines of $α$.")
+
+
+def test_a_figure_wider_than_the_column_is_refused():
+    figure = drawing()
+    figure.set_size_inches(style.WIDTH + 0.1, 3)
+    with pytest.raises(FigureError, match=r"figure 'x' at most 6\.5 inches wide, as the column, got 6\.6"):
+        figures.render("x", figure, DATA)
+
+
+def test_places_in_an_svg_are_rounded_and_nothing_else():
+    svg = b'<g transform="scale(0.015625)"><path d="M 10.123456 -3.9999 L 7.5 2"/><use x="72.00123" y="5.25"/></g>'
+    lean = b'<g transform="scale(0.015625)"><path d="M 10.12 -4 L 7.5 2"/><use x="72" y="5.25"/></g>'
+    assert figures.lean(svg) == lean
+
+
+def test_a_heavy_svg_is_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setattr(figures, "SVG_LIMIT", 100)
+    with pytest.raises(FigureError, match="expected an SVG of at most 100 bytes .* rasterized=True"):
+        figures.render("nsd-line", drawing(), DATA)
+
+
+def test_the_palette_is_that_of_seaborn():
+    import seaborn
+
+    assert tuple(color.upper() for color in seaborn.color_palette("colorblind").as_hex()) == style.PALETTE
+
+
+def test_text_is_legible_at_the_width_of_the_column():
+    import matplotlib
+
+    assert matplotlib.rcParams["figure.figsize"][0] == style.WIDTH == 6.5
+    sizes = ("font.size", "axes.labelsize", "axes.titlesize", "legend.fontsize", "xtick.labelsize", "ytick.labelsize")
+    assert all(matplotlib.rcParams[name] >= 9 for name in sizes)
+
+
+def test_saving_is_silent(caplog):
+    figure = drawing()
+    figure.axes[0].set(title="$K(x, x')$", yscale="log")  # signs of the font with the early date
+    figures.render("nsd-line", figure, DATA)
+    assert caplog.records == []

@@ -1,0 +1,182 @@
+"""A headless Chromium and a local server for the built site."""
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+# As root Chromium has no sandbox of its own; the rest keeps it from asking its maker's servers and from the graphics card.
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SITE = Path("_build/site").resolve()
+AXE = Path(".npm/node_modules/axe-core/axe.min.js").resolve()
+# A promise to await, not a condition to poll: polling waits for frames, which a still page may not draw.
+MATHJAX_DONE = "async () => { if (window.MathJax) await MathJax.startup.promise; }"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a line of log for each; they may be kept, as a real server's may."""
+
+    def log_message(self, *arguments):
+        """Say nothing."""
+
+    def end_headers(self):
+        """Let the browser keep what it has for the time of the tests."""
+        self.send_header("Cache-Control", "max-age=3600")
+        super().end_headers()
+
+
+@dataclass
+class Visit:
+    """A page in the browser and what happened while it loaded."""
+
+    page: object
+    complaints: list = field(default_factory=list)
+    outside: list = field(default_factory=list)
+    size: int = 0  # bytes that came from the server, not from what the browser has kept
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The folder of the built site."""
+    if not (SITE / "index.html").is_file():
+        pytest.fail(f"expected a built site in {SITE}, got none: run `make book` first", pytrace=False)
+    return SITE
+
+
+@pytest.fixture(scope="session")
+def screenshots(site):
+    """The folder for screenshots, emptied."""
+    folder = site.with_name("screenshots")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+class Report:
+    """What was measured of each page, kept in `_build/pages.json`."""
+
+    def __init__(self, path):
+        self.path, self.entries = path, {}
+
+    def __call__(self, page, **measured):
+        """Add measurements of a page."""
+        self.entries.setdefault(page, {}).update(measured)
+        self.path.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n")
+
+
+@pytest.fixture(scope="session")
+def report(site):
+    """Where tests leave what they measured."""
+    return Report(site.with_name("pages.json"))
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The accessibility checker, as the text of its script."""
+    if not AXE.is_file():
+        pytest.fail(f"expected axe-core in {AXE}, got none: run `make check-site`, which fetches it by npm", pytrace=False)
+    return AXE.read_text()
+
+
+@pytest.fixture(scope="session")
+def origin(site):
+    """The address of a local server of the site."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium, headless."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.fail(f"expected one of {', '.join(BROWSERS)} on the PATH, got none", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Opens pages of the site in one browser context; the last page closes when the next opens."""
+
+    def __init__(self, context, root):
+        self.context, self.root, self.last = context, root, None
+
+    def __call__(self, page, width=1280, anchor=""):
+        """Open `page`, wait until its mathematics is drawn, and give the visit."""
+        if self.last is not None:
+            self.last.close()
+        self.last = self.context.new_page()
+        seen = Visit(self.last)
+        self.last.set_viewport_size({"width": width, "height": 900})
+        seen.page.on("console", lambda m: m.type in ("warning", "error") and seen.complaints.append(m.text))
+        seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        seen.page.on("requestfailed", lambda request: seen.complaints.append(f"no answer for {request.url}"))
+        seen.page.on(
+            "request",
+            lambda request: request.url.startswith((self.root, "data:", "blob:")) or seen.outside.append(request.url),
+        )
+        network = self.context.new_cdp_session(self.last)
+        network.send("Network.enable")
+
+        def add(event):
+            seen.size += max(event["encodedDataLength"], 0)
+
+        network.on("Network.loadingFinished", add)
+        seen.page.goto(f"{self.root}/{page}{anchor}", wait_until="load")
+        seen.page.evaluate(MATHJAX_DONE)
+        if self.root.startswith("http"):  # drawings that come near the window come late
+            seen.page.wait_for_load_state("networkidle")
+        return seen
+
+
+def visitor_of(browser, root, **options):
+    """A visitor with a context of its own."""
+    context = browser.new_context(reduced_motion="reduce", **options)
+    try:
+        yield Visitor(context, root)
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def visitor(browser, origin):
+    """Opens pages over HTTP; the first visit, whose size it knows, is the front page's, and what that fetched is kept."""
+    for found in visitor_of(browser, origin):
+        found.first_visit = found("index.html").size
+        yield found
+
+
+@pytest.fixture(scope="session")
+def file_visitor(browser, site):
+    """Opens pages from the file system."""
+    yield from visitor_of(browser, site.as_uri())
+
+
+@pytest.fixture(scope="session")
+def plain_visitor(browser, site):
+    """Opens pages from the file system, without scripts."""
+    yield from visitor_of(browser, site.as_uri(), java_script_enabled=False)
+
+
+def pages():
+    """Every page of the built site, as paths relative to it, the front page first."""
+    found = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts)
+    return sorted(found, key=lambda page: page != "index.html") or ["index.html"]
+
+
+def pytest_generate_tests(metafunc):
+    """Run a test with the argument `page` once for every page, unless it says which."""
+    marked = [name for mark in metafunc.definition.iter_markers("parametrize") for name in mark.args[0].split(",")]
+    if "page" in metafunc.fixturenames and "page" not in marked:
+        metafunc.parametrize("page", pages())

@@ -1,0 +1,127 @@
+"""Finding one's way: what links refer to, by mouse and keyboard; search; downloads; what the front page shows at once."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+from lorantk.publishing.finish import PLAIN
+
+
+def tip_of(page, link):
+    """The text that appears beside a link when it is given the focus."""
+    link.focus()
+    page.locator("#lorantk-tip").wait_for(state="visible")
+    return page.locator("#lorantk-tip")
+
+
+def test_a_reference_shows_what_it_refers_to(file_visitor):
+    page = file_visitor("notebooks/10_nsd.html").page
+    cited = page.locator("article a[href*='references.html#']").first
+    assert "Liang" in tip_of(page, cited).inner_text()
+    assert cited.get_attribute("aria-describedby") == "lorantk-tip"
+    page.keyboard.press("Escape")
+    assert page.locator("#lorantk-tip").count() == 0
+    page.evaluate("document.activeElement.blur()")
+    statement = page.locator("article a[href='#nsd-spectrum']").first
+    tip = tip_of(page, statement)
+    assert tip.inner_text().startswith(page.locator("#nsd-spectrum").inner_text()[:20])
+    tip.hover()
+    page.wait_for_timeout(500)
+    assert tip.is_visible()  # it stays while the mouse is on it
+
+
+def test_printing_opens_what_opens_on_a_click(file_visitor):
+    page = file_visitor("notebooks/10_nsd.html").page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("article details").count() > page.locator("article .lorantk-figure > details").count() > 0
+    assert page.locator("article details:not(.lorantk-figure > details):not([open])").count() == 0
+    assert page.locator("article .lorantk-figure > details[open]").count() == 0
+
+
+def test_a_symbol_leads_to_its_row_and_shows_it(file_visitor):
+    page = file_visitor("notebooks/10_nsd.html").page
+    symbol = page.locator("a.lorantk-symbol").first
+    tip = tip_of(page, symbol)
+    assert len(tip.inner_text().split()) > 2
+    assert tip.locator("mjx-container").count() > 0
+    symbol.click()
+    page.wait_for_url("**/book/notation.html#symbol-*")
+    assert page.locator(":target").count() == 1
+
+
+def test_every_symbol_link_has_a_row(site):
+    rows = {tag["id"] for tag in BeautifulSoup((site / "book/notation.html").read_text(), "html.parser").select("tr[id]")}
+    assert rows
+    for path in (site / "notebooks").glob("*.html"):
+        links = re.findall(r'class="lorantk-symbol[^>]*href="[^"#]*#([^"]+)"', path.read_text())
+        assert len(links) == len(set(links)), path  # the first use alone
+        assert set(links) <= rows, path
+
+
+def test_marks_of_plain_code_are_not_seen(site):
+    sheet = (site / "_static/pygments.css").read_text()
+    for theme in ("light", "dark"):
+        [plain] = re.findall(rf'html\[data-theme="{theme}"\] \.highlight \{{[^}}]*color: (#\w+)', sheet)
+        for name in PLAIN:
+            colors = re.findall(rf'html\[data-theme="{theme}"\] \.highlight \.{name} {{ color: (#\w+)', sheet)
+            assert {color.lower() for color in colors} <= {plain.lower()}, (theme, name)
+
+
+def test_search_finds_a_chapter_online_and_from_disk(visitor, file_visitor):
+    for opened in (visitor, file_visitor):
+        seen = opened("search.html", anchor="?q=poisoning")
+        # Results are drawn one after the other.
+        seen.page.locator("#search-results a[href*='04_poisoning']").first.wait_for(timeout=10_000)
+        assert seen.complaints == []
+        assert seen.outside == []
+
+
+def test_downloads_of_figures_are_the_files_of_the_index(site):
+    figures = {figure["id"]: figure for figure in json.loads((site.parent / "figures/index.json").read_bytes())}
+    found = {}
+    for page in site.rglob("*.html"):
+        links = BeautifulSoup(page.read_text(), "html.parser").select(":is(.lorantk-figure, .lorantk-gallery) a[download]")
+        for link in links:
+            name, extension = link["href"].rpartition("/")[2].rsplit(".", 1)
+            digest = hashlib.sha256((page.parent / link["href"]).read_bytes()).hexdigest()
+            assert digest == figures[name]["sha256"][extension], (page, name, extension)
+            found.setdefault(name, set()).add(extension)
+    assert found == {name: {"svg", "pdf", "png", "csv"} for name in figures}
+
+
+def test_every_figure_has_caption_alternative_text_provenance_and_citation(site):
+    figures = json.loads((site.parent / "figures/index.json").read_bytes())
+    pages = {}
+    for figure in figures:
+        name = figure["notebook"].removesuffix(".ipynb")
+        page = pages.setdefault(name, BeautifulSoup((site / f"{name}.html").read_text(), "html.parser"))
+        drawn = page.select_one(f"figure#fig-{figure['id']}")
+        assert drawn.img["alt"] == figure["alt"]
+        assert drawn.select_one(".caption-text").text.strip()
+        panel = drawn.find_parent(class_="lorantk-figure").details.text
+        versions = [f"{package} {number}" for package, number in figure["versions"].items()]
+        parameters = [f"{key} = {value}" for key, value in figure["parameters"].items()]
+        for fact in (figure["id"], figure["cell"], figure["notebook"], *parameters, *versions, "@misc{", "(2026)"):
+            assert fact in panel, (figure["id"], fact)
+
+
+@pytest.mark.parametrize("page", ["index.html"], ids=["front page"])
+def test_the_front_page_answers_in_one_screen(file_visitor, page):
+    seen = file_visitor(page)
+    for words in ("What was claimed", "What holds", "What it means for your settings"):
+        box = seen.page.locator(".lorantk-front .sd-card", has_text=words).bounding_box()
+        assert box["y"] + box["height"] <= 900
+    assert seen.page.locator(".lorantk-front .lorantk-badge").count() >= 5
+
+
+def test_every_chapter_says_how_to_run_it(site):
+    for source in sorted(Path("notebooks").glob("*.ipynb")):
+        page = BeautifulSoup((site / "notebooks" / f"{source.stem}.html").read_text(), "html.parser")
+        part = page.select_one("#run-again")
+        assert f"make notebook N={source.stem.partition('_')[2]} " in part.text
+        links = [site / "notebooks" / link["href"] for link in part.select("a[download]")]
+        assert links[0].read_bytes() == source.read_bytes()

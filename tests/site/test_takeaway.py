@@ -1,0 +1,54 @@
+"""What the site offers to take away: the zip and the PDF."""
+
+import re
+import zipfile
+
+import pytest
+from bs4 import BeautifulSoup
+
+from lorantk.publishing.takeaway import NAMES, join, reading_order
+
+
+@pytest.fixture
+def offered(site):
+    """What the front page offers, by kind."""
+    links = BeautifulSoup((site / "index.html").read_text(), "html.parser").select(".lorantk-take-away a[download]")
+    kinds = {link["href"].rpartition(".")[2]: site / link["href"] for link in links}
+    if kinds.keys() != NAMES.keys():
+        pytest.fail(f"expected zip and PDF on the front page, got {list(kinds)}: run `make zip pdf` first", pytrace=False)
+    return kinds
+
+
+def test_the_zip_holds_every_page(site, offered):
+    with zipfile.ZipFile(offered["zip"]) as archive:
+        assert archive.testzip() is None
+        names = {name.removeprefix("lorantk-book/") for name in archive.namelist()}
+    pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+    assert pages <= names
+    assert not names & set(NAMES.values())
+    assert any(name.startswith("vendor/mathjax/") for name in names)
+
+
+def test_the_pdf_has_every_chapter_with_links_and_an_outline(site, offered):
+    content = offered["pdf"].read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+    pages = len(re.findall(rb"/Type\s*/Page\b", content))
+    assert pages >= 2 * len(reading_order(site))
+    assert len(re.findall(rb"/Subtype\s*/Link\b", content)) > 100
+    assert b"/Outlines" in content
+    assert b"/StructTreeRoot" in content  # headings and alternative texts are there for screen readers
+
+
+def test_links_of_the_joined_book_lead_into_it(site):
+    text = join(site)
+    book = BeautifulSoup(text[text.index("</head>") :], "html.parser")
+    anchors = {tag["id"] for tag in book.find_all(id=True)}
+    links = [link["href"] for link in book.find_all("a", href=True)]
+    assert [link for link in links if link.startswith("#") and link[1:] not in anchors] == []
+    assert all(link.startswith(("#", "http", "mailto:")) for link in links)
+    assert len(book.find_all("article", class_="bd-article")) == len(reading_order(site))
+    assert all((site / image["src"]).is_file() for image in book.find_all("img"))
+    numbers = [part.text.strip() for part in book.select(".proof > .admonition-title > .caption-number")]
+    theorems = [word for word in numbers if word.startswith("Theorem")]
+    assert len(theorems) == len(set(theorems)) > 0

@@ -1,0 +1,122 @@
+"""Lanczos quadrature against all eigenvalues, and whether its intervals cover."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lorantk.theory import lanczos
+
+N = 120
+
+
+def matrix(seed=0, decay=0.05):
+    """Return a matrix with eigenvalues ``exp(-decay · i)`` in random directions, and these."""
+    Q = np.linalg.qr(np.random.default_rng(seed).standard_normal((N, N)))[0]
+    values = np.exp(-decay * np.arange(N))
+    return jnp.asarray((Q * values) @ Q.T), values
+
+
+def run(K, seed=0, probes=16, depth=30):
+    return lanczos.quadrature(
+        lanczos.matrix_product, len(K), probes=probes, depth=depth, key=jax.random.key(seed), parameters=(K,)
+    )
+
+
+READINGS = {
+    "log det": (lambda rule: lanczos.log_determinant(rule, tau=0.1), lambda v: np.log1p(v / 0.1).sum()),
+    "dimension": (lambda rule: lanczos.effective_dimension(rule, tau=0.1), lambda v: (v / (v + 0.1)).sum()),
+    "trace": (lambda rule: lanczos.power_sum(rule, power=1), lambda v: v.sum()),
+    "half power": (lambda rule: lanczos.power_sum(rule, power=0.5), lambda v: np.sqrt(v).sum()),
+    "cube": (lambda rule: lanczos.power_sum(rule, power=3), lambda v: (v**3).sum()),
+}
+
+
+def test_a_full_run_with_many_probes_is_the_sum_over_eigenvalues():
+    K, values = matrix()
+    rule = run(K, probes=400, depth=60)
+    np.testing.assert_allclose(rule.weights.sum(axis=1), N, rtol=1e-10)
+    np.testing.assert_allclose(rule.radau_nodes[:, 0], 0, atol=1e-10)
+    for read, truth in READINGS.values():
+        estimate = read(rule)
+        # Student's t with 399 degrees of freedom: 5.5 standard errors, a probability below 1e-7 each.
+        assert abs(estimate.value - truth(values)) < 5.5 / 1.96 * estimate.error
+        assert estimate.error < 0.05 * truth(values)
+
+
+def test_the_intervals_cover_as_often_as_they_say():
+    K, values = matrix(seed=3)
+    runs = 300
+    hits = dict.fromkeys(READINGS, 0)
+    for seed in range(runs):
+        rule = run(K, seed=seed, probes=8, depth=20)
+        for name, (read, truth) in READINGS.items():
+            estimate = read(rule)
+            hits[name] += abs(estimate.value - truth(values)) <= estimate.error
+    # At 95% coverage fewer than 262 hits of 300 have a probability of 1e-7; the truncation term may push above 95%.
+    assert all(count >= 262 for count in hits.values()), hits
+    # Intervals half as wide would cover about 70%: more than 254 of 300 would have a probability below 1e-7.
+    narrow = sum(
+        abs(e.value - values.sum()) <= e.error / 2
+        for e in (lanczos.power_sum(run(K, seed=s, probes=8, depth=20), power=1) for s in range(runs))
+    )
+    assert narrow <= 254
+
+
+def test_a_run_that_has_not_converged_says_so():
+    K, values = matrix(decay=0.15)
+    truth, converged = np.log1p(values / 1e-6).sum(), lanczos.log_determinant(run(K, probes=16, depth=60), tau=1e-6)
+    for depth in (4, 8, 12):
+        estimate = lanczos.log_determinant(run(K, probes=16, depth=depth), tau=1e-6)
+        assert estimate.error > 3 * converged.error  # so few steps are not enough here
+        assert abs(estimate.value - truth) <= estimate.error
+
+
+def test_extremes_and_counts():
+    K, values = matrix()
+    rule = run(K, probes=4, depth=60)
+    low, high = lanczos.extremes(rule)
+    assert abs(high - 1) < 1e-10
+    assert values[-1] * (1 - 1e-9) <= low < 0.05
+    split, truth = jnp.diag(jnp.where(jnp.arange(N) < 30, 1.0, 1e-3)), 30
+    count = lanczos.count_above(run(split, probes=200, depth=4), tolerance=0.1)
+    assert abs(count.value - truth) <= max(3 * count.error, 1e-6)
+
+
+def test_a_matrix_of_low_rank_ends_the_recurrence():
+    u = jnp.ones(N) / np.sqrt(N)
+    rule = run(2 * jnp.outer(u, u), probes=200, depth=10)
+    estimate = lanczos.log_determinant(rule, tau=1.0)
+    assert np.isfinite(rule.nodes).all()
+    assert abs(estimate.value - np.log(3)) < 3 * estimate.error
+    zero = run(jnp.zeros((N, N)), depth=5)
+    assert lanczos.log_determinant(zero, tau=1.0) == (0, 0)
+
+
+def test_one_key_gives_one_result():
+    K, _ = matrix()
+    a, b, c = (lanczos.log_determinant(run(K, seed=s), tau=0.1).value for s in (1, 1, 2))
+    assert a == b != c
+
+
+@pytest.mark.parametrize("tau", [0.0, -2.0, np.nan, np.inf])
+def test_tau_must_be_positive(tau):
+    rule = run(matrix()[0], probes=2, depth=4)
+    for read in (lanczos.log_determinant, lanczos.effective_dimension):
+        with pytest.raises(ValueError, match=f"tau must be a positive finite number; got {tau}"):
+            read(rule, tau=tau)
+
+
+def test_settings_that_make_no_sense_are_refused():
+    K, _ = matrix()
+    with pytest.raises(ValueError, match="probes must be at least 2, for an interval; got 1"):
+        run(K, probes=1)
+    with pytest.raises(ValueError, match="depth must lie between 4 and the 120 rows of the matrix; got 121"):
+        run(K, depth=121)
+    with pytest.raises(ValueError, match="products with the matrix must be finite"):
+        run(K * jnp.nan)
+    rule = run(K, probes=2, depth=4)
+    with pytest.raises(ValueError, match="power must be a positive finite number; got -1"):
+        lanczos.power_sum(rule, power=-1)
+    with pytest.raises(ValueError, match=r"tolerance must lie in \(0, 1\)"):
+        lanczos.count_above(rule, tolerance=0)
