@@ -17,6 +17,11 @@ from lorantk.theory.networks import Network, widths
 
 AXIS = "rows"
 
+# On x86 processors with AVX2 and without AVX-512, XLA's compiler (seen with JAX 0.9.2 to 0.10.2) adds ten or eleven float64
+# arrays of six columns wrongly where the sum goes into a slice, as a block of the kernel does. Vectors of half the width avoid
+# it; the matrix products, which are calls of a library, do not slow down.
+COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": "128"}
+
 
 def device_mesh(devices=None) -> Mesh:
     """Return the devices, all of all processes where None, as a mesh of one axis."""
@@ -58,7 +63,8 @@ def _sharded(mesh, outputs, skipped, symmetric):
         f, specs = (lambda network, x1: local(network, x1, None)), (PartitionSpec(), rows)
     else:
         f, specs = local, (PartitionSpec(), rows, rows)
-    return jax.jit(jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False))
+    sharded = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
+    return jax.jit(sharded, compiler_options=COMPILER_OPTIONS)
 
 
 def ntk(network: Network, x1, x2=None, *, outputs: str, mesh: Mesh):
