@@ -21,7 +21,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help book test smoke lint notebook bench adapters calibrate check-site check-data reference reproduce
-.PHONY: reproduce-threads faults mutate zip pdf cluster serve clean
+.PHONY: reproduce-threads faults mutate kills audit-packages zip pdf cluster serve clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,15 @@ faults: $(READY) ## Plant faults in a copy, each of which tests and a chapter mu
 mutate: $(READY) | $(filter .uv/%,$(UV)) ## Change the code at random places and run its tests: book/trust/mutation.json (hours; SAMPLE=200 SEED=0)
 	@$(UV) run --quiet --no-project --python $(RUN) --with cosmic-ray==8.7.0 --with tqdm scripts/mutate.py \
 	  --sample $(or $(SAMPLE),200) --seed $(or $(SEED),0)
+
+kills: $(READY) ## Kill builds at random moments, build again and compare: book/trust/kills.json (half an hour; KILLS=50 SEED=0)
+	@$(RUN) scripts/kills.py --kills $(or $(KILLS),50) --seed $(or $(SEED),0)
+
+audit-packages: $(READY) | $(filter .uv/%,$(UV)) ## Look up known vulnerabilities of every locked package (pip-audit; asks PyPI)
+	@$(UV) export --locked --all-groups --all-extras --no-emit-project --no-hashes --no-annotate --no-header --quiet \
+	  | grep -v "'never'" > $(VENV)/.locked
+	@for list in $(VENV)/.locked scripts/peft-requirements.txt; do echo "$$list" && $(UV) run --quiet --no-project --python $(RUN) \
+	  --with pip-audit==2.10.1 pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$list || exit 1; done
 
 zip: $(READY) ## Pack the built site for reading offline: _build/site/lorantk-book.zip
 	@$(RUN) -m lorantk.publishing.takeaway zip

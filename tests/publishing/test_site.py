@@ -23,7 +23,7 @@ from lorantk.publishing.errors import PublishingError
 from lorantk.publishing.figures import checksum
 from lorantk.publishing.files import json_bytes
 from lorantk.publishing.records import collect
-from lorantk.publishing.sphinx_ext.chapters import launch_links
+from lorantk.publishing.sphinx_ext.chapters import launch_links, own_repository
 from lorantk.publishing.sphinx_ext.pieces import BADGES, NOT_YET, comparison
 from lorantk.publishing.verdicts import VERDICTS
 
@@ -299,6 +299,12 @@ def test_services_need_a_repository_that_they_reach():
     assert launch_links("", "main", "notebooks/x.ipynb") == {}
     with pytest.raises(PublishingError, match="expected lorantk_repository as https://github.com/OWNER/NAME, got 'x'"):
         launch_links("x", "main", "notebooks/x.ipynb")
+
+
+def test_the_repository_is_the_one_whose_workflow_builds_the_site():
+    found = own_repository({"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "someone/book"})
+    assert launch_links(found, "main", "x.ipynb")["Colab"] == "https://colab.research.google.com/github/someone/book/blob/main/x.ipynb"
+    assert own_repository({"GITHUB_REPOSITORY": "someone/book"}) == ""  # set by hand, outside a workflow
 
 
 def test_the_first_use_of_a_symbol_leads_to_its_row(page):

@@ -19,6 +19,7 @@ Each chapter ends with how to run it again, and the first use of each symbol lea
 ``lorantk-symbols``. Nothing here needs scripts; `lorantk.js` adds tips to links.
 """
 
+import os
 from pathlib import Path
 
 from docutils import nodes
@@ -55,7 +56,7 @@ def setup(app):
     # The notebooks' sources, relative to the source folder, for download; none where this is empty.
     app.add_config_value("lorantk_sources", "", "env", types=[str])
     # https://github.com/OWNER/NAME and a branch or tag, for Binder and Colab; no link where the first is empty.
-    app.add_config_value("lorantk_repository", "", "env", types=[str])
+    app.add_config_value("lorantk_repository", chapters.own_repository(os.environ), "env", types=[str])
     app.add_config_value("lorantk_reference", "main", "env", types=[str])
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)

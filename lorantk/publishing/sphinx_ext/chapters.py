@@ -34,6 +34,11 @@ def read_run(path):
     return json.loads(path.read_bytes()) if path.is_file() else None
 
 
+def own_repository(environment):
+    """Address of the repository whose workflow on GitHub builds the book, from the variables it sets; empty elsewhere."""
+    return f"https://github.com/{environment['GITHUB_REPOSITORY']}" if environment.get("GITHUB_ACTIONS") == "true" else ""
+
+
 def launch_links(repository, reference, notebook):
     """Where a notebook can be run without installing anything: a dict from name to address.
 
