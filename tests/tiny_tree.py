@@ -54,17 +54,21 @@ def write(tree, stem, content):
     nbformat.write(content, tree / "notebooks" / f"{stem}.ipynb")
 
 
-def start(tree, module, *arguments, **options):
-    """Start a command of the publishing wing in the tree, with the tree's own code."""
-    environment = os.environ | {"PYTHONPATH": str(tree)}
+def start(tree, module, *arguments, surroundings=None, **options):
+    """Start a command of the publishing wing in the tree, with the tree's own code.
+
+    Of the variables in `surroundings` those that are None are not set.
+    """
+    environment = os.environ | {"PYTHONPATH": str(tree)} | (surroundings or {})
+    environment = {name: value for name, value in environment.items() if value is not None}
     command = [sys.executable, "-m", f"lorantk.publishing.{module}", *arguments]
     return subprocess.Popen(
         command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
 
 
-def run(tree, module, *arguments):
+def run(tree, module, *arguments, **options):
     """Run such a command to its end: exit status, standard output, standard error."""
-    process = start(tree, module, *arguments)
+    process = start(tree, module, *arguments, **options)
     out, err = process.communicate(timeout=600)
     return process.returncode, out, err

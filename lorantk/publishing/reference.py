@@ -5,7 +5,7 @@
 
 The reference is the folder `expected/`: `figures/<id>.csv`, the data with nine digits, and `tolerances.toml`, which says for
 each figure how far a number may lie from it. A number agrees where ``|value - reference| <= absolute + relative * |reference|``;
-everything else, NaN, infinities and words included, must be the same.
+everything else, NaN, infinities and words included, must be the same, but where the absolute tolerance is `inf`.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def share(value, reference, tolerance):
     """How much of the tolerance a difference uses: at most 1 where the cells agree."""
     one, other = number(value), number(reference)
     if one is None or other is None or not (math.isfinite(one) and math.isfinite(other)):
-        return 0.0 if value == reference else math.inf
+        return 0.0 if value == reference or tolerance.absolute == math.inf else math.inf
     difference, allowed = abs(one - other), tolerance.absolute + tolerance.relative * abs(other)
     return 0.0 if difference == 0 else difference / allowed if allowed else math.inf
 

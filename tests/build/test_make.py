@@ -19,7 +19,7 @@ def test_help_lists_every_target_with_one_line():
 
 def test_ci_runs_the_commands_of_the_readme():
     commands = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)
-    assert commands == ["test", "book", "zip", "pdf", "check-site"]
+    assert commands == ["test", "book", "check-data", "zip", "pdf", "check-site"]
     readme = (ROOT / "README.md").read_text()
     assert "`make test`" in readme
     assert "`make book`" in readme

@@ -1,4 +1,4 @@
-"""Two clean builds of a checkout in small, in two folders, give the same bytes wherever they should."""
+"""Two clean builds of a checkout in small, in two folders and surroundings, give the same bytes wherever they should."""
 
 import pytest
 from tiny_tree import TOC, chapter, grow, run, write
@@ -18,12 +18,19 @@ chapter.conclude("holds exactly")"""
 TABLE = "import pandas as pd\npd.DataFrame({'a': [1.0]}).style.format('{:.1f}')"
 CLOCK = "import time\nprint(time.perf_counter_ns())"
 
+# A folder with spaces and letters beyond ASCII, no home, a decimal comma, no way to the network but through a closed port.
+PLACES = {
+    "one": {},
+    "Größe und Maß": {"HOME": None, "LC_ALL": "de_DE.UTF-8", "LANGUAGE": "de", "TZ": "Asia/Kolkata"}
+    | dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
+}
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """The comparison of two builds; the second chapter shows a time in a cell that says so, the third in one that does not."""
     builds = []
-    for name in ("one", "another-folder"):
+    for name, surroundings in PLACES.items():
         tree = grow(tmp_path_factory.mktemp(name))
         (tree / "_toc.yml").write_text(TOC + "  - file: notebooks/03_three\n  - file: book/runs\n")
         (tree / "book/runs.md").write_text("---\nnosearch: true\n---\n\n# Runs\n\n```{runs}\n```\n\n## A section\n")
@@ -33,7 +40,7 @@ def found(tmp_path_factory):
         second.cells[2].metadata["tags"] = ["measured"]
         for stem, content in {"01_one": first, "02_two": second, "03_three": chapter("gauge", CLOCK)}.items():
             write(tree, stem, content)
-        status, out, err = run(tree, "build", "book")
+        status, out, err = run(tree, "build", "book", surroundings=surroundings)
         assert status == 0, out + err
         builds.append(tree / "_build")
     return compare(*builds)
@@ -51,4 +58,4 @@ def test_a_time_that_is_not_said_to_be_one_is_caught_wherever_it_shows(found):
     names = list(found.differing)
     assert "executed/03_three.ipynb" in names
     assert "site/notebooks/03_three.html" in names
-    assert "site/searchindex.js" in names
+    assert "site/_sources/notebooks/03_three.ipynb" in names

@@ -104,6 +104,14 @@ def test_each_figure_and_column_has_its_own_tolerance(places):
     assert len(faults(places, trained=changed(error=[0.6, 0.7]))) == 1
 
 
+def test_words_are_free_only_where_the_tolerance_is_infinite(places):
+    path = places[1] / "tolerances.toml"
+    path.write_text(f'{path.read_text()}[figures.plain.columns.word]\nabsolute = inf\nreason = "names the best of several"\n')
+    other = changed(word=["b", "c"])
+    assert faults(places, plain=other) == []
+    assert len(faults(places, plain=other, trained=other)) == 1
+
+
 def test_missing_and_new_figures_and_columns_are_named(places):
     write_build(places[0], plain=TABLE, new=TABLE)
     wrong = ["trained: a reference, and no such figure", "new: a figure without reference"]
