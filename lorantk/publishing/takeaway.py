@@ -33,6 +33,8 @@ ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
 NAVIGATION = re.compile(r'<nav class="bd-links.*?</nav>', re.DOTALL)
 ATTRIBUTE = re.compile(r'(?<=[ "])(id|for|aria-labelledby|href|src|loading)="([^"]*)"')
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # of every file in a zip, so that equal pages give equal bytes
+# A heading of narrower lines also counts for the page before it, and stands twice in the PDF's outline; without pre-wrap the
+# outline loses the space at the end of each line.
 PRINTED = """
 @page { margin: 18mm 16mm; size: A4; }
 body { background: white; font-size: 10pt; }
@@ -43,6 +45,7 @@ pre { font-size: 7.5pt; white-space: pre-wrap; }
 figure, .lorantk-figure img, .proof > .admonition-title, h1, h2, h3 { break-inside: avoid; }
 tr { break-inside: avoid; }
 h1, h2, h3, .admonition-title, .lorantk-figure figure { break-after: avoid; }
+h1, h2, h3 { line-height: 1.5; white-space: pre-wrap; }
 img { max-width: 100%; }
 table { font-size: 8.5pt; width: auto; }
 .pst-scrollable-table-container, .lorantk-scroll, .cell_output { overflow: visible; }

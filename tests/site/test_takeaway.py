@@ -40,6 +40,16 @@ def test_the_pdf_has_every_chapter_with_links_and_an_outline(site, offered):
     assert b"/StructTreeRoot" in content  # headings and alternative texts are there for screen readers
 
 
+def test_the_outline_has_the_title_of_every_page_once(site, offered):
+    strings = re.findall(rb"/Title (?:\(((?:\\.|[^\\()])*)\)|<FEFF([0-9A-F]+)>)", offered["pdf"].read_bytes())
+    plain = [re.sub(r"\\(.)", r"\1", text.decode("latin-1")) for text, _ in strings if text]
+    titles = plain + [bytes.fromhex(text.decode()).decode("utf-16-be") for _, text in strings if text]
+    for page in reading_order(site):
+        heading = BeautifulSoup((site / page).read_text(), "html.parser").select_one("article h1")
+        if not heading.select(".math"):  # formulas are drawn by shapes, not by letters
+            assert heading.text.removesuffix("#").strip() in titles, page
+
+
 def test_links_of_the_joined_book_lead_into_it(site):
     text = join(site)
     book = BeautifulSoup(text[text.index("</head>") :], "html.parser")
