@@ -127,8 +127,8 @@ def main() -> int:
         tree.mkdir(parents=True)
         tiny_sweep.grow(tree)
     print("building undisturbed", flush=True)
-    seconds = whole(undisturbed, PLACE / "undisturbed.log")
     try:
+        seconds = whole(undisturbed, PLACE / "undisturbed.log")
         landed, compared = disturb(killed, undisturbed, seconds, options.kills, options.seed)
     except KillsError as error:
         copies.fail(f"scripts/kills.py: {error}")

@@ -19,7 +19,7 @@ AXIS = "rows"
 
 # On x86 processors with AVX2 and without AVX-512, XLA's compiler (seen with JAX 0.9.2 to 0.10.2) adds ten or eleven float64
 # arrays of six columns wrongly where the sum goes into a slice, as a block of the kernel does. Vectors of half the width avoid
-# it; the matrix products, which are calls of a library, do not slow down.
+# it; large matrix products are calls of a library, which the option does not reach.
 COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": "128"}
 
 
