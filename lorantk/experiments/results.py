@@ -1,7 +1,8 @@
 """Results of sweeps as files: one for each cell, named by the hash of its configuration, data and computing code.
 
-A file is written whole or not at all. Because the code is part of the name, a result that other code computed is never taken for
-one of this code; a change of a plot, a comment or a docstring leaves all names as they are.
+A file is written whole or not at all, and ends in the hash of all that stands before: any damage shows. Because the code is part
+of the name, a result that other code computed is never taken for one of this code; a change of a plot, a comment or a docstring
+leaves all names as they are.
 """
 
 import ast
@@ -23,6 +24,7 @@ from lorantk.fingerprint import meaning
 
 PACKAGE = Path(__file__).parents[1]
 ENTRY = "lorantk.experiments.cells"
+DIGEST = hashlib.sha256().digest_size
 LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "scikit-learn")
 
 
@@ -108,7 +110,10 @@ def store(path: Path, cell: Cell, records: dict[str, np.ndarray], seconds: float
         stored = {key: np.asarray(array).astype(np.float32) for key, array in records.items()}
     stream = io.BytesIO()
     np.savez_compressed(stream, made=np.array(json.dumps(made)), **stored)
-    write_whole(path, stream.getvalue())
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.comment = bytes(DIGEST)  # room for the hash: a comment is the last thing in an archive
+    content = stream.getvalue()[:-DIGEST]
+    write_whole(path, content + hashlib.sha256(content).digest())
 
 
 def read(path: Path, cell: Cell) -> Result:
@@ -121,12 +126,12 @@ def read(path: Path, cell: Cell) -> Result:
     """
     if not path.is_file():
         raise ResultError(f"{path}: missing")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            made = json.loads(str(archive["made"]))
-            records = {key: archive[key] for key in archive.files if key != "made"}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-        raise ResultError(f"{path}: truncated or corrupt ({error})") from error
+    content = path.read_bytes()
+    if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
+        raise ResultError(f"{path}: truncated or corrupt (its hash does not match its content)")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        made = json.loads(str(archive["made"]))
+        records = {key: archive[key] for key in archive.files if key != "made"}
     expected = {"config": cell.config()} | sources()
     if differs := [key for key, value in expected.items() if made.get(key) != value]:
         raise ResultError(f"{path}: the result of other {' and '.join(differs)}")

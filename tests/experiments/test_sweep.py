@@ -102,6 +102,23 @@ def test_a_bad_file_is_named_and_computed_again(tiny, capsys, damage, message):
     np.testing.assert_array_equal(good["train_loss"], again["train_loss"])
 
 
+def test_no_byte_of_a_result_can_change_unseen(tmp_path):
+    path, cell = tmp_path / "cell.npz", CELLS[0]
+    losses = np.random.default_rng(0).normal(size=(cell.seeds, len(cell.rates), len(cell.checkpoints)))
+    results.store(path, cell, {"train_loss": losses}, 1.0)
+    good = path.read_bytes()
+    np.testing.assert_array_equal(results.read(path, cell).records["train_loss"], losses.astype(np.float32))
+    for where in range(len(good)):
+        for flipped in (1, 8, 255):
+            path.write_bytes(good[:where] + bytes([good[where] ^ flipped]) + good[where + 1 :])
+            with pytest.raises(results.ResultError, match="truncated or corrupt"):
+                results.read(path, cell)
+    for length in range(len(good)):
+        path.write_bytes(good[:length])
+        with pytest.raises(results.ResultError, match="truncated or corrupt"):
+            results.read(path, cell)
+
+
 def test_results_of_other_code_are_not_used(tiny, monkeypatch, capsys):
     tiny()
     old, name = files(), results.cell_name(CELLS[0])
