@@ -161,7 +161,8 @@ def lanczos_log_determinant(rng):
     """Log determinant of a matrix of known spectrum, turned at random, from 16 probes and 16 steps."""
     Q = np.linalg.qr(rng.standard_normal((SIZE, SIZE)))[0]
     key = jax.random.key(int(rng.integers(2**31)))
-    rule = lanczos.quadrature(lanczos.matrix_product, SIZE, probes=16, depth=16, key=key, parameters=((Q * SPECTRUM) @ Q.T,))
+    run = {"probes": 16, "depth": 16, "key": key, "parameters": ((Q * SPECTRUM) @ Q.T,), "total": SPECTRUM.sum()}
+    rule = lanczos.quadrature(lanczos.matrix_product, SIZE, **run)
     found = lanczos.log_determinant(rule, tau=TAU)
     return found.value - found.error, found.value + found.error, float(np.log1p(SPECTRUM / TAU).sum())
 
