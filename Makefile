@@ -73,7 +73,7 @@ faults: $(READY) ## Plant faults in a copy, each of which tests and a chapter mu
 	@$(RUN) scripts/faults.py $(N)
 
 mutate: $(READY) | $(filter .uv/%,$(UV)) ## Change the code at random places and run its tests: book/trust/mutation.json (hours; SAMPLE=200 SEED=0)
-	@$(UV) run --quiet --no-project --python $(RUN) --with cosmic-ray==8.7.0 --with tqdm scripts/mutate.py \
+	@$(UV) run --quiet --no-sync --with cosmic-ray==8.7.0 scripts/mutate.py \
 	  --sample $(or $(SAMPLE),200) --seed $(or $(SEED),0)
 
 kills: $(READY) ## Kill builds at random moments, build again and compare: book/trust/kills.json (half an hour; KILLS=50 SEED=0)

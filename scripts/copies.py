@@ -1,6 +1,5 @@
 """A copy of the checkout in which code may be broken, and commands that run there and see the copy's code alone."""
 
-import json
 import os
 import resource
 import shutil
@@ -9,6 +8,9 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from lorantk.publishing.provenance import git
+from lorantk.publishing.trust import write_result
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -96,12 +98,8 @@ def run_tests(copy: Path, tests: list[str], **limits) -> tuple[int, str, float]:
 
 
 def keep(name: str, **parts) -> None:
-    """Write what readers see, ``book/trust/<name>.json``, by `lorantk.publishing.trust.write_result` on this commit."""
-    program = "import json, sys; from pathlib import Path; from lorantk.publishing.trust import write_result; "
-    program += "write_result(Path(sys.argv[1]), **json.load(sys.stdin))"
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-    command = [PYTHON, "-c", program, str(ROOT / "book" / "trust" / f"{name}.json")]
-    subprocess.run(command, cwd=ROOT, check=True, text=True, input=json.dumps(parts | {"commit": commit}))
+    """Write what readers see of a result on this commit, ``book/trust/<name>.json``."""
+    write_result(ROOT / "book" / "trust" / f"{name}.json", commit=git("rev-parse", "HEAD"), **parts)
 
 
 def code(text: str) -> str:

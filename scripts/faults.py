@@ -15,6 +15,9 @@ from pathlib import Path
 import copies
 from tqdm import tqdm
 
+from lorantk.files import write_whole
+from lorantk.publishing.files import json_bytes
+
 LIST = copies.ROOT / "scripts" / "faults.toml"
 RESULT = copies.ROOT / "scripts" / "faults.json"
 PROFILE = "smoke"
@@ -82,7 +85,7 @@ def show(copy: Path, fault: dict) -> dict:
 def write(found: list[dict]) -> None:
     """Write the result and its table."""
     result = {"planted": len(found), "caught": sum(map(caught, found)), "faults": found}
-    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    write_whole(RESULT, json_bytes(result))
     summary = (
         f"Of {len(found)} faults, each planted alone, {result['caught']} made both the named test and the named chapter fail. "
         f"Without a fault all of these tests and chapters pass (profile `{PROFILE}`)."

@@ -22,7 +22,11 @@ import copies
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
+from scipy.stats import binomtest
 from tqdm import tqdm
+
+from lorantk.files import write_whole
+from lorantk.publishing.files import json_bytes
 
 RESULT = copies.ROOT / "scripts" / "mutants.json"
 THEORY = copies.ROOT / "lorantk" / "theory"
@@ -35,7 +39,6 @@ TESTS = {
 }
 # A bit by bit operation in the place of another one is a type error, which every test notices.
 BITWISE = ("BitOr", "BitAnd", "BitXor", "LShift", "RShift")
-Z = 1.959964  # of a 95% interval
 
 
 def tests_of(file: str) -> list[str]:
@@ -123,30 +126,22 @@ def judge(copy: Path, mutant: dict, seconds: float) -> str:
     return "timeout"
 
 
-def interval(killed: int, count: int) -> tuple[float, float]:
-    """Return Wilson's 95% interval of a share."""
-    if count == 0:
-        return 0.0, 1.0
-    share, extra = killed / count, Z**2 / count
-    centre, half = share + extra / 2, Z * math.sqrt(share * (1 - share) / count + extra / (4 * count))
-    return round((centre - half) / (1 + extra), 4), round((centre + half) / (1 + extra), 4)
-
-
 def summary(seed: int, population: int, results: list[dict]) -> dict:
     """Return the result as it is kept: what was done, how many were killed, and each mutant."""
     count = {name: sum(r["outcome"] == name for r in results) for name in ("killed", "survived", "timeout", "no program")}
     judged = count["killed"] + count["survived"] + count["timeout"]
-    low, high = interval(count["killed"], judged)
+    low, high = binomtest(count["killed"], judged).proportion_ci(method="wilson") if judged else (0.0, 1.0)
     head = {"tool": "cosmic-ray 8.7.0", "seed": seed, "population": population, "sample": len(results)}
     head |= {"killed": count["killed"], "survived": count["survived"], "timeouts": count["timeout"]}
-    head |= {"no_program": count["no program"], "score": round(count["killed"] / max(judged, 1), 4), "low": low, "high": high}
+    head |= {"no_program": count["no program"], "score": round(count["killed"] / max(judged, 1), 4)}
+    head |= {"low": round(low, 4), "high": round(high, 4)}
     others = [r for r in results if r["outcome"] != "killed"]
     return head | {"survivors": others, "kills": [r for r in results if r["outcome"] == "killed"]}
 
 
 def write(result: dict) -> None:
     """Write the result and its table: the mutants that were not killed."""
-    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    write_whole(RESULT, json_bytes(result))
     shown = [mutant for mutant in result["survivors"] if mutant["outcome"] != "no program"]
     summary = (
         f"Of {result['population']} changes of one operator or number in `lorantk.theory` and in the statistics of the sweeps "

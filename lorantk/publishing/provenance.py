@@ -8,12 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = ("lorantk", "jax", "jaxlib", "numpy", "scipy", "matplotlib", "scikit-learn", "neural-tangents")
 
 
-def _git(*arguments):
-    """Output of a git command in the current folder, or None where it fails."""
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+def git(*arguments):
+    """Output of a git command in the current folder."""
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def versions():
@@ -44,6 +41,8 @@ def stamp():
 
     Outside a repository, `commit` and `dirty` are None.
     """
-    status = _git("status", "--porcelain")
-    dirty = None if status is None else bool(status)
-    return {"commit": _git("rev-parse", "HEAD"), "dirty": dirty, "versions": versions()}
+    try:
+        commit, dirty = git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        commit = dirty = None
+    return {"commit": commit, "dirty": dirty, "versions": versions()}

@@ -19,6 +19,7 @@ from pathlib import Path
 from lorantk.publishing import compare, reference
 from lorantk.publishing.errors import PublishingError
 from lorantk.publishing.locks import locked
+from lorantk.publishing.provenance import git
 from lorantk.publishing.trust import write_result
 
 PLACE = Path("_build/reproduce")
@@ -28,11 +29,6 @@ RESULTS = {"bytes": "reproduce", "threads": "threads"}
 # What stands for another machine: sums in another order, and no fused multiply-add, in JAX and in NumPy's and SciPy's OpenBLAS.
 ELSEWHERE = {"XLA_FLAGS": "--xla_cpu_max_isa=AVX", "OPENBLAS_CORETYPE": "Sandybridge"}
 WORST = 12  # figures that the table on threads lists
-
-
-def git(*arguments):
-    """Output of a git command."""
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def elsewhere():
