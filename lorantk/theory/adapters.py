@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from lorantk.theory.conditions import start_variance
 from lorantk.theory.laws import check_law, check_variance, sample_matrix
-from lorantk.theory.networks import TRAINED, Network
+from lorantk.theory.networks import Network, check_roles
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,19 @@ def default_variance(law: str, rank: int, features: int) -> float:
 
     ``1/(3n)`` for ``"kaiming-uniform"`` (PEFT's default, Kaiming uniform with a = √5), ``1/r²`` for ``"gaussian"`` (PEFT's
     ``init_lora_weights="gaussian"``), ``1/n`` for ``"orthonormal"`` (orthonormal rows) and ``"rademacher"``.
+
+    Raises
+    ------
+    ValueError
+        An unknown law.
     """
     check_law(law)
     return start_variance(law, rank, features)
+
+
+def entry_variance(config: Adapter, features: int) -> float:
+    """Return ``σ_a²`` in a layer with ``features`` inputs: that of the adapter, or its law's where it gives none."""
+    return default_variance(config.law, config.rank, features) if config.variance is None else config.variance
 
 
 def sample_A(config: Adapter, features: int, *, key: Array, dtype=None) -> Array:
@@ -105,10 +115,7 @@ def sample_A(config: Adapter, features: int, *, key: Array, dtype=None) -> Array
     if config.rank > features:
         msg = f"rank must be at most the layer's {features} inputs; got {config.rank}"
         raise ValueError(msg)
-    variance = config.variance
-    if variance is None:
-        variance = default_variance(config.law, config.rank, features)
-    return sample_matrix(config.law, (config.rank, features), variance, key=key, dtype=dtype)
+    return sample_matrix(config.law, (config.rank, features), entry_variance(config, features), key=key, dtype=dtype)
 
 
 def adapt(network: Network, config: Adapter, *, roles: str | tuple[str, ...], key: Array) -> Network:
@@ -131,12 +138,7 @@ def adapt(network: Network, config: Adapter, *, roles: str | tuple[str, ...], ke
     ValueError
         An unknown role, or roles of another number than the layers.
     """
-    depth = len(network.layers)
-    roles = (roles,) * depth if isinstance(roles, str) else tuple(roles)
-    if len(roles) != depth or any(role not in TRAINED for role in roles):
-        msg = f"roles must be {depth} of {', '.join(TRAINED)}, one for each layer; got {roles}"
-        raise ValueError(msg)
-    layers = []
+    roles, layers = check_roles(roles, len(network.layers)), []
     for l, (layer, role) in enumerate(zip(network.layers, roles, strict=True), 1):
         layer = replace(layer, A=None, B=None, scale=None, role=role)
         if role.startswith("lora"):

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lorantk.theory import limits
-from lorantk.theory.adapters import Adapter, default_variance
-from lorantk.theory.networks import TRAINED, check_activation, default_weight_variance
+from lorantk.theory.adapters import Adapter, entry_variance
+from lorantk.theory.networks import TRAINED, check_activation, check_roles, default_weight_variance
 from lorantk.theory.stacks import SLOPED, draw_matrices, stacked_terms
 
 STACK = 2**21  # numbers drawn at once
@@ -31,8 +31,7 @@ def _map(role, config, size, features, rng):
     """``M`` of `stacked_terms` for a layer of a role, with fresh adapters where it carries one."""
     if not role.startswith("lora"):
         return None if TRAINED[role] else np.zeros((1, 1, features))
-    variance = default_variance(config.law, config.rank, features) if config.variance is None else config.variance
-    return config.scale * draw_matrices(config.law, size, (config.rank, features), variance, rng=rng)
+    return config.scale * draw_matrices(config.law, size, (config.rank, features), entry_variance(config, features), rng=rng)
 
 
 def sample_terms(
@@ -74,13 +73,10 @@ def sample_terms(
     check_activation(activation)
     depth = len(widths) - 1
     laws = (laws,) * depth if isinstance(laws, str) else tuple(laws)
-    roles = (roles,) * depth if isinstance(roles, str) else tuple(roles)
     if widths[-1] != 1 or len(laws) != depth:
         msg = f"expected one output and {depth} laws, one for each layer; got {widths[-1]} outputs and laws {laws}"
         raise ValueError(msg)
-    if len(roles) != depth or any(role not in TRAINED for role in roles):
-        msg = f"roles must be {depth} of {', '.join(TRAINED)}, one for each layer; got {roles}"
-        raise ValueError(msg)
+    roles = check_roles(roles, depth)
     variance = default_weight_variance(activation) if weight_variance is None else weight_variance
     shapes = list(zip(widths[1:], widths[:-1], strict=True))
     of_weights, of_adapters = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))

@@ -26,15 +26,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lorantk.theory import recursions as layerwise
-from lorantk.theory.adapters import Adapter, default_variance
+from lorantk.theory.adapters import Adapter
 from lorantk.theory.laws import check_variance
 from lorantk.theory.networks import (
     ACTIVATIONS,
-    TRAINED,
     activation_derivative,
     check_activation,
+    check_roles,
     default_weight_variance,
 )
+from lorantk.theory.order import mean_factor
 
 CLOSED_FORMS = ("relu", "erf", "identity")
 
@@ -309,21 +310,26 @@ def standard_factors(widths: Sequence[int], weight_variance: float) -> np.ndarra
         ``(n_0, …, n_L)``.
     weight_variance
         ``σ_w²``.
+
+    Raises
+    ------
+    ValueError
+        A variance that is not positive and finite.
     """
     check_variance(weight_variance, "weight_variance")
     return np.asarray(widths[:-1], dtype=float) / weight_variance
 
 
-def mean_factors(roles: Sequence[str], config: Adapter, widths: Sequence[int]) -> np.ndarray:
+def mean_factors(roles: str | Sequence[str], config: Adapter, widths: Sequence[int]) -> np.ndarray:
     """Return the mean factor of each layer's term, by its role, over the law of A at ``B = 0``; shape ``(L,)``.
 
-    1 where the layer trains in full, 0 where it is frozen, and ``c = s² r σ_a²`` where it carries an adapter:
-    ``E[s² AᵀA] = c I`` for every law of `lorantk.theory.laws`.
+    1 where the layer trains in full, 0 where it is frozen, and ``c = s² r σ_a²`` where it carries an adapter, see
+    `lorantk.theory.order.mean_factor`: ``E[s² AᵀA] = c I`` for every law of `lorantk.theory.laws`.
 
     Parameters
     ----------
     roles
-        One of ``"full"``, ``"lora"``, ``"lora-fa"``, ``"frozen"`` for each layer.
+        One of ``"full"``, ``"lora"``, ``"lora-fa"``, ``"frozen"`` for every layer, or one for each layer.
     config
         What the adapters are.
     widths
@@ -334,14 +340,8 @@ def mean_factors(roles: Sequence[str], config: Adapter, widths: Sequence[int]) -
     ValueError
         An unknown role, or roles of another number than the layers.
     """
-    if len(roles) != len(widths) - 1 or any(role not in TRAINED for role in roles):
-        msg = f"roles must be {len(widths) - 1} of {', '.join(TRAINED)}, one for each layer; got {tuple(roles)}"
-        raise ValueError(msg)
 
     def factor(role, features):
-        if not role.startswith("lora"):
-            return float(role == "full")
-        variance = default_variance(config.law, config.rank, features) if config.variance is None else config.variance
-        return config.scale**2 * config.rank * variance
+        return mean_factor(config, features) if role.startswith("lora") else float(role == "full")
 
-    return np.array([factor(role, n) for role, n in zip(roles, widths[:-1], strict=True)])
+    return np.array([factor(role, n) for role, n in zip(check_roles(roles, len(widths) - 1), widths[:-1], strict=True)])

@@ -5,6 +5,7 @@
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import jax
@@ -63,6 +64,21 @@ def check_activation(activation: str) -> None:
     if activation not in ACTIVATIONS:
         msg = f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}"
         raise ValueError(msg)
+
+
+def check_roles(roles: str | Sequence[str], depth: int) -> tuple[str, ...]:
+    """Return the role of each of ``depth`` layers, given one for all or one for each.
+
+    Raises
+    ------
+    ValueError
+        A role that is no key of `TRAINED`, or roles of another number than the layers.
+    """
+    roles = (roles,) * depth if isinstance(roles, str) else tuple(roles)
+    if len(roles) != depth or any(role not in TRAINED for role in roles):
+        msg = f"roles must be {depth} of {', '.join(TRAINED)}, one for each layer; got {roles}"
+        raise ValueError(msg)
+    return roles
 
 
 def default_weight_variance(activation: str) -> float:
@@ -163,7 +179,7 @@ def check_inputs(network: Network, x: Array, name: str = "x") -> None:
 
 
 def hidden_states(network: Network, x: Float[Array, "... n0"]) -> tuple[list[Array], list[Array]]:
-    """Return ``[h⁰, …, hᴸ⁻¹]`` and ``[y¹, …, yᴸ]``, each of shape ``(..., n_l)``."""
+    """Return ``[h⁰, …, hᴸ⁻¹]`` and ``[y¹, …, yᴸ]``, each of shape ``(..., n_l)``; ValueError as `check_inputs`."""
     check_inputs(network, x)
     sigma = ACTIVATIONS[network.activation]
     hs, ys = [x], []
@@ -174,7 +190,7 @@ def hidden_states(network: Network, x: Float[Array, "... n0"]) -> tuple[list[Arr
 
 
 def forward(network: Network, x: Float[Array, "... n0"]) -> Float[Array, "... C"]:
-    """Return the outputs ``f = yᴸ``, shape ``(..., n_L)``."""
+    """Return the outputs ``f = yᴸ``, shape ``(..., n_L)``; ValueError as `check_inputs`."""
     return hidden_states(network, x)[1][-1]
 
 

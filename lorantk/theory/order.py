@@ -8,7 +8,7 @@ An order ``K ⪯ K'`` is that of Loewner: ``K' - K`` is positive semi-definite.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lorantk.theory.adapters import Adapter, default_variance
+from lorantk.theory.adapters import Adapter, entry_variance
 from lorantk.theory.conditions import excess, restricted_capacity, restricted_value
 from lorantk.theory.kernels import gradient_factors, ntk_terms, train_in_full
 from lorantk.theory.networks import Network
@@ -16,10 +16,7 @@ from lorantk.theory.networks import Network
 
 def mean_factor(config: Adapter, features: int) -> float:
     """Return ``c = s² r σ_a²`` for an adapter on a layer with ``features`` inputs: the mean of LoRA's kernel over full's."""
-    variance = config.variance
-    if variance is None:
-        variance = default_variance(config.law, config.rank, features)
-    return config.scale**2 * config.rank * variance
+    return config.scale**2 * config.rank * entry_variance(config, features)
 
 
 def expected_ntk(
@@ -125,7 +122,10 @@ def gram_value(config: Adapter, dimension: float, features: int, *, layers: int 
 
 
 def gram_capacity(config: Adapter, features: int, *, layers: int = 1, failure: float | None = None) -> float:
-    """Return the largest dimension at which `gram_value` is at most 1, or 0 where there is none."""
+    """Return the largest dimension at which `gram_value` is at most 1, or 0 where there is none.
+
+    Parameters are those of `gram_value`; they are not checked.
+    """
     per_row = mean_factor(config, features) / config.rank
     return restricted_capacity(per_row, config.rank, excess(layers, failure))
 
