@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from lorantk.theory.spectra import check_positive
+
 UNITS = {"nats": 1.0, "bits": math.log(2)}
 
 
@@ -46,13 +48,6 @@ def _unit(unit: str) -> float:
         msg = f"unit must be one of {', '.join(UNITS)}; got {unit!r}"
         raise ValueError(msg)
     return UNITS[unit]
-
-
-def _positive_number(value: float, name: str) -> float:
-    if not (math.isfinite(value) and value > 0):
-        msg = f"{name} must be a positive finite number; got {value}"
-        raise ValueError(msg)
-    return value
 
 
 def _order(order: float) -> float:
@@ -140,7 +135,7 @@ def regularised_information(
         As for `rank`, an unknown unit, or a ``tau`` that is not positive and finite.
     """
     values, _ = _spectra(eigenvalues, None)
-    return np.log1p(values / _positive_number(tau, "tau")).sum(axis=-1) / (2 * _unit(unit))
+    return np.log1p(values / check_positive(tau, "tau")).sum(axis=-1) / (2 * _unit(unit))
 
 
 def effective_dimension(eigenvalues: Float[np.ndarray, "... n"], *, tau: float) -> np.ndarray:
@@ -152,7 +147,7 @@ def effective_dimension(eigenvalues: Float[np.ndarray, "... n"], *, tau: float) 
         As for `rank`, or a ``tau`` that is not positive and finite.
     """
     values, _ = _spectra(eigenvalues, None)
-    return (values / (values + _positive_number(tau, "tau"))).sum(axis=-1)
+    return (values / (values + check_positive(tau, "tau"))).sum(axis=-1)
 
 
 def _log_power_sum(values: np.ndarray, positive: np.ndarray, order: float) -> np.ndarray:

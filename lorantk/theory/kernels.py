@@ -15,8 +15,8 @@ so the kernel, exactly and at every width, is the sum over those matrices of ``â
 equation 2 of the paper, and at ``B = 0`` the exact form of its equations 8 and 10.
 
 No array with one entry for each parameter is ever formed: everything is a product of matrices with at most NÂ·C rows. On one
-batch the kernel is symmetric, and five eighths of it are computed, or three quarters of a small one; at ``B = 0`` the terms of
-A are not computed. With a budget of memory the kernel is computed in blocks, see `lorantk.theory.blocks`.
+batch of 512 inputs or more the kernel is symmetric and five eighths of it are computed, from 256 on three quarters; at ``B = 0``
+the terms of A are not computed. With a budget of memory the kernel is computed in blocks, see `lorantk.theory.blocks`.
 """
 
 from dataclasses import replace
@@ -117,7 +117,7 @@ def _kernel(left, right, outputs):
 
 
 def trailing(C: int, outputs: str) -> tuple[int, ...]:
-    """Return the axes of the kernel after the two of the batches."""
+    """Return the axes of the kernel after the two of the batches, for C outputs."""
     return {"full": (C, C), "diagonal": (C,), "trace": ()}[outputs]
 
 
@@ -147,7 +147,7 @@ def _terms_jit(network, x1, x2, outputs, skipped):
 def from_factors(left: dict, right: dict | None, *, outputs: str, skipped: frozenset[str] = frozenset()) -> Array:
     """Return the kernel from the `gradient_factors` of two batches, or of one where ``right`` is None.
 
-    Matrices named in ``skipped``, see `silent`, are left out.
+    Matrices named in ``skipped``, see `silent`, are left out; shapes as in `ntk`.
     """
     heard = [name for name in left if name not in skipped] or list(left)
     return _kernel([left[name] for name in heard], None if right is None else [right[name] for name in heard], outputs)
@@ -159,11 +159,16 @@ def _ntk_jit(network, x1, x2, outputs, skipped):
     return from_factors(gradient_factors(network, x1), right, outputs=outputs, skipped=skipped)
 
 
-def check(network: Network, x1: Array, x2: Array | None, outputs: str) -> None:
-    """Raise ValueError on what `ntk` does not take, before anything is computed."""
+def check_outputs(outputs: str) -> None:
+    """Raise ValueError unless ``outputs`` is one of `OUTPUTS`."""
     if outputs not in OUTPUTS:
         msg = f"outputs must be one of {', '.join(OUTPUTS)}; got {outputs!r}"
         raise ValueError(msg)
+
+
+def check(network: Network, x1: Array, x2: Array | None, outputs: str) -> None:
+    """Raise ValueError on what `ntk` does not take, before anything is computed."""
+    check_outputs(outputs)
     for name, x in (("x1", x1), ("x2", x2)):
         if x is not None:
             check_inputs(network, x, name)

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from lorantk.theory import spectra
-from lorantk.theory.kernels import OUTPUTS, check, gradient_factors
+from lorantk.theory.kernels import check, check_outputs, gradient_factors, trailing
 from lorantk.theory.networks import Network
 
 
@@ -101,21 +101,19 @@ def ntk(
     ValueError
         Unknown ``outputs``, a function or parameters that do not fit (`check_function`), or a budget that is too small.
     """
-    if outputs not in OUTPUTS:
-        msg = f"outputs must be one of {', '.join(OUTPUTS)}; got {outputs!r}"
-        raise ValueError(msg)
+    check_outputs(outputs)
     C = check_function(f, params, x1, "x1")
     symmetric, y = x2 is None, x1 if x2 is None else x2
-    if check_function(f, params, y, "x2") != C:
-        msg = "f must give the same number of outputs on both batches"
+    if (other := check_function(f, params, y, "x2")) != C:
+        msg = f"f must give the same number of outputs on both batches; got {C} on x1 and {other} on x2"
         raise ValueError(msg)
     item = jax.eval_shape(f, params, x1).dtype.itemsize
     each = C * sum(leaf.size for leaf in jax.tree.leaves(params)) * item
-    entry = item * {"full": C * C, "diagonal": C, "trace": 1}[outputs]
+    entry = item * math.prod(trailing(C, outputs))
     b = _rows_per_block(entry, len(x1), len(y), each, memory)
     starts = [range(0, len(x), b) for x in (x1, y)]
     pairs = [(i, j) for i in starts[0] for j in starts[1] if not (symmetric and j > i)]
-    K = np.empty((len(x1), len(y), *{"full": (C, C), "diagonal": (C,), "trace": ()}[outputs]), f"f{item}")
+    K = np.empty((len(x1), len(y), *trailing(C, outputs)), f"f{item}")
     row = None
     for i, j in tqdm(pairs, desc="blocks", file=sys.stdout, disable=None if progress else True, leave=False):
         if j == 0:
@@ -179,6 +177,11 @@ def network_operator(network: Network, x: Float[Array, "N n0"], *, block: int = 
         As for `lorantk.theory.kernels.ntk` with ``outputs="full"``; vectors have ``N C`` entries, outputs varying fastest.
     block
         Inputs at a time.
+
+    Raises
+    ------
+    ValueError
+        As for `lorantk.theory.kernels.ntk`.
     """
     check(network, x, None, "full")
     block = min(block, len(x))
@@ -224,7 +227,7 @@ def gram_operator(f: Callable, params, x: Array, *, block: int = 256) -> Operato
 
 
 def fisher_product(f: Callable, params, x: Array, R: Float[Array, "N C k"], v):
-    """Return ``F v = Jᵀ R Rᵀ J v`` for a pytree v like the parameters; R from `lorantk.theory.fisher.loss_factor`, sum over x."""
+    """Return ``F v = Σ_i J_iᵀ R_i R_iᵀ J_i v``, v a pytree like the parameters; R from `lorantk.theory.fisher.loss_factor`."""
     Jv = jax.jvp(lambda p: f(p, x), (params,), (v,))[1]
     return jax.vjp(lambda p: f(p, x), params)[1](jnp.einsum("ick,idk,id->ic", R, R, Jv))[0]
 
@@ -245,6 +248,11 @@ def fisher_eigenvalues(f: Callable, params, x: Array, R: Float[Array, "N C k"], 
     -------
     Array
         ``M = min(N k, P)`` eigenvalues; the Fisher matrix has ``P - M`` more, all zero.
+
+    Raises
+    ------
+    ValueError
+        A function or parameters that do not fit (`check_function`), or R of another shape than ``(N, C, k)``.
     """
     C = check_function(f, params, x)
     if R.ndim != 3 or R.shape[:2] != (len(x), C):
