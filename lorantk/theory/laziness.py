@@ -39,14 +39,14 @@ def flow_growth(rho, ratio=1.0):
     return np.sqrt(1 + 4 * ratio * np.asarray(rho))
 
 
-def flow_ratio(rho):
-    r"""Return ``(√(1+4ρ) - 1) / (√(1+4ρ) + 1)``: ``K_A/K_B`` at the end of gradient flow at equal rates, see `flow_growth`."""
-    growth = flow_growth(rho)
-    return (growth - 1) / (growth + 1)
-
-
 def laziness(scale, rank, variance, width):
-    r"""Return ``Z = s r σ_a² √n``: ρ is of order ``1/Z²``, so the kernel stays where it started iff ``Z → ∞``."""
+    r"""Return ``Z = s r σ_a² √n``: ρ is of order ``1/Z²``, so the kernel stays where it started iff ``Z → ∞``.
+
+    Parameters
+    ----------
+    scale, rank, variance, width
+        ``s``, ``r``, ``σ_a²`` and ``n``.
+    """
     return scale * rank * variance * np.sqrt(width)
 
 
@@ -103,6 +103,11 @@ def journey(
         Share of the starting loss at which training stops.
     steps
         Largest number of steps.
+
+    Raises
+    ------
+    ValueError
+        As `lorantk.theory.dynamics.train`.
     """
     rates = sized_rates(network, x, relative, step)
     run = train(network, x, y, rates=rates, steps=steps, target=fraction * total_loss(forward(network, x), y, "squared"))

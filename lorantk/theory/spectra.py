@@ -86,12 +86,3 @@ def count_positive(values: Float[np.ndarray, " N"], *, tolerance: float) -> int:
         msg = "eigenvalues must be an array with at least one; got none"
         raise ValueError(msg)
     return int((values > tolerance * max(values.max(), 0)).sum())
-
-
-def smaller_gram(J: Float[Array, "NC P"]) -> Float[Array, "M M"]:
-    """Return ``J Jᵀ`` or ``Jᵀ J``, whichever is smaller: their non-zero eigenvalues are the same.
-
-    The kernel (dual side) has NC rows, the Fisher matrix of the squared loss (primal side) has P.
-    """
-    rows, columns = J.shape
-    return J @ J.T if rows <= columns else J.T @ J

@@ -37,14 +37,6 @@ def test_counting_is_by_the_stated_tolerance():
     assert spectra.count_positive([0.0, 0.0], tolerance=0) == 0
 
 
-@pytest.mark.parametrize("shape", [(6, 9), (9, 6), (7, 7)])
-def test_the_smaller_side_has_the_same_spectrum(shape):
-    J = np.random.default_rng(1).standard_normal(shape)
-    gram = spectra.smaller_gram(J)
-    assert gram.shape == (min(shape),) * 2
-    np.testing.assert_allclose(np.linalg.eigvalsh(gram), np.sort(np.linalg.svd(J, compute_uv=False) ** 2), atol=1e-11)
-
-
 @pytest.mark.parametrize("tau", [0, -1.0, np.inf, np.nan])
 def test_tau_must_be_positive(tau):
     with pytest.raises(ValueError, match=f"tau must be a positive finite number; got {tau}"):
