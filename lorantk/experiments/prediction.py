@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+from scipy import stats
 
 from lorantk.experiments import cells
 from lorantk.experiments.configuration import Cell
@@ -34,7 +35,10 @@ def start_spectra(cell: Cell, *, seeds: int, inputs: int) -> np.ndarray:
 
 
 def start_metrics(spectra: np.ndarray, *, tau: float) -> dict[str, float]:
-    """Return each of `METRICS`, averaged over the seeds of `start_spectra`; in nats, τ in the kernel's units."""
+    """Return each of `METRICS`, averaged over the seeds of `start_spectra`; in nats, τ in the kernel's units.
+
+    ValueError as `lorantk.theory.information.regularised_information`.
+    """
     values = {
         "trace": spectra.sum(axis=-1),
         "regularised": regularised_information(spectra, tau=tau, unit="nats"),
@@ -53,8 +57,6 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     ValueError
         Fewer than four pairs.
     """
-    from scipy import stats
-
     if len(x) != len(y) or len(x) < 4:
         msg = f"expected at least four pairs; got {len(x)} and {len(y)} numbers"
         raise ValueError(msg)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lorantk.theory.attach import matching, named_leaves
+
 # Every linear map, as `lorantk.theory.attach` finds it by its path.
 LINEAR = ("embed", "blocks/*/query", "blocks/*/key", "blocks/*/value", "blocks/*/out", "blocks/*/up", "blocks/*/down", "head")
 
@@ -47,7 +49,7 @@ def init(*, tokens: int, features: int, width: int, hidden: int, blocks: int, ou
 
 
 def layer_norm(norm, x):
-    """Return tokens of mean 0 and variance 1, times the gain, plus the shift."""
+    """Return tokens of mean 0 and variance 1, times the gain, plus the shift; shape ``(T, width)``, as x."""
     x = x - x.mean(axis=-1, keepdims=True)
     x = x / jnp.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6)
     return x * norm["gain"][None] + norm["shift"][None]
@@ -75,17 +77,26 @@ def forward(params, x, *, heads: int):
 
 
 def gradients(f, params, patterns, x):
-    """Return ``∂f_c(x_i)/∂W`` for the matrices that the patterns pick: path to array of shape ``(N, C, m, k)``."""
-    from lorantk.theory.attach import matching
+    """Return ``∂f_c(x_i)/∂W`` for the matrices that the patterns pick: path to array of shape ``(N, C, m, k)``.
 
+    Parameters
+    ----------
+    f, params, x
+        As for `lorantk.theory.matrix_free.ntk`.
+    patterns
+        As for `lorantk.theory.attach.matching`, with its errors.
+    """
     names = matching(params, patterns)
     J = jax.jit(jax.vmap(lambda row: jax.jacrev(lambda p: f(p, row[None])[0])(params)))(x)
-    leaves = {jax.tree_util.keystr(p, simple=True, separator="/"): leaf for p, leaf in jax.tree_util.tree_flatten_with_path(J)[0]}
+    leaves = named_leaves(J)
     return {name: leaves[name] for name in names}
 
 
 def kernel(G, A=None):
-    r"""Return ``⟨G_i, G_j⟩``, or ``⟨G_i Aᵀ, G_j Aᵀ⟩`` with an adapter, for outputs laid end to end; shape ``(N C, N C)``."""
+    r"""Return ``⟨G_i, G_j⟩``, or ``⟨G_i Aᵀ, G_j Aᵀ⟩`` with an adapter, for outputs laid end to end; shape ``(N C, N C)``.
+
+    ``G`` is one array of `gradients`, shape ``(N, C, m, k)``, and ``A`` has shape ``(r, k)``.
+    """
     rows = G.reshape(-1, *G.shape[2:])
     rows = rows if A is None else rows @ A.T
     rows = rows.reshape(len(rows), -1)
@@ -93,7 +104,10 @@ def kernel(G, A=None):
 
 
 def spread(G):
-    r"""Return ``ρ = tr((GᵀG)²) / (tr GᵀG)²`` of each gradient: one over the number of directions that it spreads over."""
+    r"""Return ``ρ = tr((GᵀG)²) / (tr GᵀG)²`` of each gradient: one over the number of directions that it spreads over.
+
+    ``G`` is one array of `gradients`, shape ``(N, C, m, k)``; the result has shape ``(N C,)``.
+    """
     rows = G.reshape(-1, *G.shape[2:])
     grams = np.einsum("imk,iml->ikl", rows, rows)
     return (grams**2).sum(axis=(1, 2)) / np.trace(grams, axis1=1, axis2=2) ** 2

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 import jax
 import jax.numpy as jnp
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map_with_path
+from jaxtyping import Array
 
 from lorantk.theory.adapters import Adapter, sample_A
 
@@ -19,6 +20,11 @@ def _name(path) -> str:
     return keystr(path, simple=True, separator="/")
 
 
+def named_leaves(params) -> dict[str, Array]:
+    """Return the leaves of a pytree by their paths."""
+    return {_name(path): leaf for path, leaf in tree_flatten_with_path(params)[0]}
+
+
 def matching(params, patterns: tuple[str, ...]) -> list[str]:
     """Return the paths of the matrices that at least one pattern matches.
 
@@ -27,7 +33,7 @@ def matching(params, patterns: tuple[str, ...]) -> list[str]:
     ValueError
         A pattern that matches nothing, or something that is no matrix.
     """
-    leaves = {_name(path): leaf for path, leaf in tree_flatten_with_path(params)[0]}
+    leaves = named_leaves(params)
     for pattern in patterns:
         found = [name for name in leaves if fnmatchcase(name, pattern)]
         if not found:
@@ -67,16 +73,24 @@ def attach(params, config: Adapter, *, patterns: tuple[str, ...], layout: str, k
         msg = f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}"
         raise ValueError(msg)
     chosen, adapters = matching(params, tuple(patterns)), {}
-    for i, (path, W) in enumerate(tree_flatten_with_path(params)[0]):
-        if _name(path) in chosen:
+    for i, (path, W) in enumerate(named_leaves(params).items()):
+        if path in chosen:
             m, n = W.shape if layout == "out-in" else W.shape[::-1]
             A = sample_A(config, n, key=jax.random.fold_in(key, i), dtype=W.dtype)
-            adapters[_name(path)] = {"A": A, "B": jnp.zeros((m, config.rank), W.dtype)}
+            adapters[path] = {"A": A, "B": jnp.zeros((m, config.rank), W.dtype)}
     return adapters
 
 
 def merge(params, adapters: dict[str, dict], *, scale: float, layout: str):
-    """Return the parameters with ``W + s B A`` in the place of W; as a function of the adapters it is what LoRA trains."""
+    """Return the parameters with ``W + s B A`` in the place of W; as a function of the adapters it is what LoRA trains.
+
+    Parameters
+    ----------
+    params, adapters, layout
+        What `attach` took and returned. That the layout is known and that the parameters have every path is not checked.
+    scale
+        ``s``.
+    """
 
     def adapted(path, W):
         pair = adapters.get(_name(path))
