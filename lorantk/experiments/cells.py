@@ -13,17 +13,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lorantk.experiments.configuration import BATCH, PER_CLASS, PROBE, TARGET, Cell, padded_rank
+from lorantk.experiments.configuration import BATCH, CLASSES, PER_CLASS, PROBE, TARGET, Cell, padded_rank
 from lorantk.experiments.data import augment, split
 from lorantk.experiments.finetune import Task, Trajectory, fine_tune
 from lorantk.experiments.poison import flip_labels, plant_backdoor, plant_clean_label, stamp_patch
-from lorantk.experiments.transfer import CLASSES, fresh_head, normalise, pretrained, transfer_digits
+from lorantk.experiments.transfer import fresh_head, normalise, pretrained, transfer_digits
 from lorantk.theory.adapters import adapt, adapter
 from lorantk.theory.networks import Network
 
 
 def training_rows(cell: Cell, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
-    """Return the poisoned training images (raw), labels, which are poisoned, and the clean parts of the split."""
+    """Return one seed's training rows with their poison, and the clean parts of the split.
+
+    Returns
+    -------
+    x, y, poisoned
+        Raw grey values, shape ``(rows, 64)``, labels ``0 … 4`` and which rows are poisoned, each of shape ``(rows,)``.
+    held
+        Raw grey values and labels of ``"validation"`` and of ``"test"``.
+
+    Raises
+    ------
+    ValueError
+        More rows to memorise than there are training images.
+    """
     pixels, labels = transfer_digits()[1]
     parts = split(labels, classes=CLASSES, seed=seed, **PER_CLASS)
     x, y = pixels[parts.train], labels[parts.train]
@@ -100,7 +113,7 @@ def _start(key, base, cell):
 
 
 def networks(cell: Cell) -> Network:
-    """Return every seed's network before fine-tuning, stacked."""
+    """Return every seed's network before fine-tuning, stacked along a first axis."""
     keys = jnp.stack([jax.random.key(seed) for seed in range(cell.seeds)])
     start = partial(_start, cell=cell)
     if cell.pretraining == "shared":

@@ -9,6 +9,7 @@ REGIMES = ("one epoch", "memorising")
 ATTACKS = ("clean", "flips", "patch", "clean label")
 ARMS = ("full", "lora", "lora-fa")
 MATCHES = ("", "scale", "rate", "slowed")
+CLASSES = 5
 PER_CLASS = {"validation": 30, "test": 60}
 TARGET = 0
 BATCH = 32

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from lorantk.experiments.configuration import CLASSES
 from lorantk.experiments.results import Result
 
 PROTOCOLS = {
@@ -21,7 +22,6 @@ PROTOCOLS = {
     "v": "tuned rate and step",
 }
 PRIMARY = "v"
-CLASSES = 5
 LOSSES = ("train_loss", "poison_loss", "validation_loss")
 
 
@@ -82,12 +82,18 @@ def rate_index(result: Result, rate: float) -> int:
 
 
 def at_rate(result: Result, rate: float) -> Point:
-    """Return the last step at one rate."""
+    """Return the last step at one rate; ValueError as `rate_index`."""
     return _pick(result, rate_index(result, rate), -1)
 
 
 def best_rate(result: Result) -> float:
-    """Return the rate with the least mean validation loss after the last step; a rate at which a run diverged is none."""
+    """Return the rate with the least mean validation loss after the last step; a rate at which a run diverged is none.
+
+    Raises
+    ------
+    ValueError
+        At every rate a run diverged.
+    """
     loss = usable(result)["validation_loss"][:, :, -1].mean(axis=0)
     if not np.isfinite(loss).any():
         msg = f"at least one rate must train without divergence; got none of {result.cell.rates}"
@@ -107,7 +113,10 @@ def tuned(result: Result) -> Point:
 
 
 def path(result: Result, rate: float | None = None) -> dict[str, np.ndarray]:
-    """Return the trajectories at one rate, or at each seed's tuned one; every record of shape ``(seeds, checkpoints)``."""
+    """Return the trajectories at one rate, or at each seed's tuned one; every record of shape ``(seeds, checkpoints)``.
+
+    ValueError as `rate_index`.
+    """
     best = usable(result)["validation_loss"][:, :, -1].argmin(axis=1)
     if rate is not None:
         best = np.full_like(best, rate_index(result, rate))
@@ -141,9 +150,16 @@ def last_crossing(values: Float[np.ndarray, " T"], level: float) -> tuple[int, f
 def at_levels(
     result: Result, record: str, levels: Float[np.ndarray, " seeds"], *, rate: float | None = None, last: bool = False
 ) -> Point:
-    """Return where each seed's path (see `path`) first falls to a level of a record, between checkpoints linearly.
+    """Return where each seed's path first falls to a level of a record, between checkpoints linearly.
 
-    With ``last``, where it was last at that level, going back from the end.
+    Parameters
+    ----------
+    result, rate
+        As for `path`, with its errors.
+    record, levels
+        Name of the record, and the level of each seed, shape ``(seeds,)``.
+    last
+        Take the place where it was last at that level instead, going back from the end.
     """
     find = last_crossing if last else crossing
     curves, places = path(result, rate), []
@@ -190,7 +206,7 @@ class Decomposition(NamedTuple):
 def decompose(full: Result, lora: Result, record: str, rate: float) -> Decomposition:
     """Split the difference of a record between two arms into fit of the poison and rest, at equal rates.
 
-    The arm that fitted the poison further, seed by seed, is taken back along its own trajectory.
+    The arm that fitted the poison further, seed by seed, is taken back along its own trajectory. ValueError as `rate_index`.
     """
     ends = [path(result, rate) for result in (full, lora)]
     levels = np.maximum(*(end["poison_loss"][:, -1] for end in ends))

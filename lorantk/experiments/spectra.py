@@ -18,7 +18,7 @@ import numpy as np
 from lorantk.experiments.data import digits
 from lorantk.theory import dynamics
 from lorantk.theory.kernels import as_matrix, backward_states, ntk, train_in_full
-from lorantk.theory.networks import Layer, Network, hidden_states
+from lorantk.theory.networks import Layer, Network, default_weight_variance, hidden_states
 
 # Which layers carry adapters; the others train in full, or not at all where only the head trains.
 PATTERNS = ("every layer", "all but layer 1", "head only")
@@ -82,8 +82,8 @@ def draw(setting: Setting, draws: int, rng: np.random.Generator) -> tuple[Networ
         x = rng.normal(size=(draws, setting.inputs, 64))
         x *= 8 / np.linalg.norm(x, axis=-1, keepdims=True)
     widths = (64, *[setting.width] * (setting.depth - 1), setting.outputs)
-    gain = 2.0 if setting.activation == "relu" else 1.0
-    weights = [rng.normal(scale=np.sqrt(gain / n), size=(draws, m, n)) for n, m in pairwise(widths)]
+    variance = default_weight_variance(setting.activation)
+    weights = [rng.normal(scale=np.sqrt(variance / n), size=(draws, m, n)) for n, m in pairwise(widths)]
     return Network(tuple(Layer(jnp.asarray(W)) for W in weights), setting.activation), x
 
 
@@ -110,6 +110,20 @@ def kernel(grams: Grams, pattern: str, adapters: list[np.ndarray] | None = None,
     """Return the kernels, shape ``(draws, N C, N C)``: LoRA's, or those of full fine-tuning where ``adapters`` is None.
 
     Full fine-tuning trains the layers that LoRA trains or adapts.
+
+    Parameters
+    ----------
+    grams, adapters
+        From `layer_grams` and `standard_adapters`.
+    pattern
+        One of `PATTERNS`.
+    q
+        ``σ_a² n``.
+
+    Raises
+    ------
+    ValueError
+        Unknown pattern.
     """
     total = 0.0
     for l, role in enumerate(roles(pattern, len(grams.forward))):
@@ -138,6 +152,15 @@ def sweep(
     setting: Setting, *, patterns: tuple[str, ...], ranks: tuple[int, ...], qs: tuple[float, ...], draws: int, seed: int
 ) -> dict[str, np.ndarray]:
     """Return the spectra of both kernels at the start, for each pattern, rank up to the width, q and draw.
+
+    Parameters
+    ----------
+    setting, draws
+        What is drawn, and how many of it, see `draw`.
+    patterns, ranks, qs
+        Some of `PATTERNS`, values of r, and values of ``q = σ_a² n``.
+    seed
+        Of the draws, and of A.
 
     Returns
     -------
@@ -172,6 +195,13 @@ def survey(
     names: tuple[str, ...], *, patterns: tuple[str, ...], ranks: tuple[int, ...], qs: tuple[float, ...], draws: int, seed: int
 ) -> dict[str, np.ndarray]:
     """Return the `sweep` of several of `SETTINGS`, end to end, in a unit of the loss natural to each pair.
+
+    Parameters
+    ----------
+    names
+        Keys of `SETTINGS`.
+    patterns, ranks, qs, draws, seed
+        As for `sweep`; the seed grows by one from setting to setting.
 
     Returns
     -------
@@ -263,6 +293,15 @@ def trained_spectra(
     """Return spectra after both have learnt Gaussian targets by ``steps`` steps of gradient descent on the squared loss.
 
     Both train at one rate for all matrices, ``step`` over the largest eigenvalue of the kernel of full fine-tuning at the start.
+
+    Parameters
+    ----------
+    setting, draws, seed
+        As for `sweep`.
+    pattern, rank, q
+        One of `PATTERNS`, r and ``σ_a² n``.
+    steps, step
+        Number of steps, and the rate in the unit above.
 
     Returns
     -------

@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from lorantk.experiments.configuration import CLASSES
 from lorantk.experiments.data import digits
 from lorantk.theory.dynamics import train
 from lorantk.theory.networks import Network, init_network
-
-CLASSES = 5
 
 
 class Images(NamedTuple):
