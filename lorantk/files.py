@@ -1,6 +1,13 @@
-"""Files that are whole or absent."""
+"""Where files go, and files that are whole or absent."""
 
 import os
+from pathlib import Path
+
+
+def project_root():
+    """The nearest folder, from the current one upwards, that has a pyproject.toml; the current one if none has."""
+    here = Path.cwd()
+    return next((path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()), here)
 
 
 def write_whole(path, content):

@@ -19,7 +19,7 @@ import numpy as np
 
 from lorantk.experiments import sweeps
 from lorantk.experiments.configuration import Cell
-from lorantk.files import write_whole
+from lorantk.files import project_root, write_whole
 from lorantk.fingerprint import meaning
 
 PACKAGE = Path(__file__).parents[1]
@@ -88,12 +88,6 @@ def cell_name(cell: Cell) -> str:
     """Return the name of a cell's result."""
     text = json.dumps({"config": cell.config()} | sources(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def project_root() -> Path:
-    """Return the nearest folder, from here upwards, that has a pyproject.toml; here if none has."""
-    here = Path.cwd()
-    return next((path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()), here)
 
 
 def folder(name: str, profile: str, root: Path | None = None) -> Path:

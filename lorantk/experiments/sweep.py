@@ -14,14 +14,9 @@ from tqdm import tqdm
 from lorantk.experiments import results, sweeps
 from lorantk.experiments.results import ResultError
 from lorantk.files import write_whole
+from lorantk.threads import limit_threads
 
 REPORT_EVERY = 10  # seconds, where there is no terminal to draw a bar on
-
-
-def limit_threads(count: int) -> None:
-    """Let the libraries of this process use at most so many threads each."""
-    for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # XLA's is NPROC
-        os.environ[name] = str(count)
 
 
 def say(text: str) -> None:
@@ -44,7 +39,13 @@ def _progress(label, todo):
 
 
 def complete(batch: results.Batch, label: str) -> int:
-    """Compute what is missing of a batch, name what cannot be used, and say that it is done; return the number computed."""
+    """Compute what is missing of a batch, name what cannot be used, and say that it is done; return the number computed.
+
+    Raises
+    ------
+    ResultError
+        A cell that cannot be trained as it is configured.
+    """
     todo = []
     for cell in batch.cells:
         path = results.cell_path(batch, cell)

@@ -6,15 +6,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lorantk.files import write_whole
+from lorantk.files import project_root, write_whole
 from lorantk.publishing import claims, display, figures, provenance, style, verdicts
-from lorantk.publishing.errors import (
-    ClaimError,
-    EvidenceError,
-    FigureError,
-    PublishingError,
-    VerdictError,
-)
+from lorantk.publishing.errors import ClaimError, EvidenceError, FigureError, PublishingError, VerdictError
 from lorantk.publishing.files import DURATIONS, RECORD, json_bytes, plain
 
 PROFILES = ("default", "paper", "smoke")
@@ -28,10 +22,8 @@ def records_folder():
     """
     if folder := os.environ.get("LORANTK_RECORDS"):
         return Path(folder)
-    here = Path.cwd()
-    root = next((path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()), here)
     notebook = Path(os.environ.get("JPY_SESSION_NAME", "scratch")).stem
-    return root / "_build" / "interactive" / "records" / notebook
+    return project_root() / "_build" / "interactive" / "records" / notebook
 
 
 @dataclass

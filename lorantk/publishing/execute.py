@@ -22,16 +22,11 @@ from lorantk.publishing.files import json_bytes
 from lorantk.publishing.locks import locked
 from lorantk.publishing.normalise import normalised
 from lorantk.publishing.parameters import UsageError, check_parameters, declared_parameters, parse_parameters
+from lorantk.threads import limit_threads
 
 
 class NotebookError(RuntimeError):
     """A notebook that did not run to its end."""
-
-
-def limit_threads(count):
-    """Let the libraries of this process and of its kernels use at most `count` threads each."""
-    for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # XLA's is NPROC
-        os.environ[name] = str(count)
 
 
 def complaints(notebook):
