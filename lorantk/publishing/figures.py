@@ -3,14 +3,10 @@
 import csv
 import hashlib
 import io
-import logging
 import re
 
 from lorantk.publishing import style
 from lorantk.publishing.errors import FigureError
-
-# A font of matplotlib's has a date before 1970, of which its library warns whenever a PDF holds a sign of that font.
-logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
 
 FORMATS = ("svg", "pdf", "png", "csv")
 KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -23,7 +23,7 @@ from lorantk.publishing.files import CLAIMS_FILE, json_bytes
 from lorantk.publishing.finish import finish
 from lorantk.publishing.parameters import UsageError
 from lorantk.publishing.records import claim_list, read_chapter, read_durations, write_figures
-from lorantk.publishing.stage import MATHJAX, mathjax_folder, write_stage
+from lorantk.publishing.stage import mathjax_plan, write_stage
 
 REFERENCES = Path("book/references.md")  # what citations lead to
 
@@ -58,10 +58,7 @@ def build_page(executed, records, folder, root=Path(".")):
     write_lists(executed, records, folder)
     plan = {Path("notebooks") / executed.name: executed}
     plan |= {path.relative_to(root): path for path in files(root / "book") if path.suffix != ".md"}
-    plan |= {REFERENCES: root / REFERENCES}
-    for part in MATHJAX:
-        vendored = Path("_extra/vendor/mathjax")
-        plan |= {vendored / path.relative_to(mathjax_folder()): path for path in files(mathjax_folder() / part)}
+    plan |= {REFERENCES: root / REFERENCES} | mathjax_plan()
     stage, log = folder / "stage", folder / "page.log"
     write_stage(plan, stage)
     (stage / "_config.yml").write_text(yaml.safe_dump(configuration(root), allow_unicode=True))

@@ -20,6 +20,7 @@ from lorantk.files import write_whole
 from lorantk.publishing.errors import PublishingError, RecordError
 from lorantk.publishing.figures import csv_bytes
 from lorantk.publishing.files import FIGURES_FILE, read_list
+from lorantk.publishing.release import changes
 
 FOLDER = Path("expected")
 DIGITS = 9
@@ -205,11 +206,7 @@ def renew(build, folder=FOLDER):
             write_whole(folder / "figures" / name, content)
     for name in old.keys() - contents.keys():
         (folder / "figures" / name).unlink()
-    return {
-        "new": sorted(contents.keys() - old.keys()),
-        "changed": sorted(name for name, content in old.items() if contents.get(name, content) != content),
-        "removed": sorted(old.keys() - contents.keys()),
-    }
+    return {word: sorted(names) for word, names in changes(old, contents).items()}
 
 
 def main(arguments=None):

@@ -25,12 +25,12 @@ def data_hashes(figures):
 
 
 def changes(before, after):
-    """What is different between two dicts of `data_hashes`.
+    """What is different between two dicts, such as those of `data_hashes`.
 
     Returns
     -------
     dict of str to list of str
-        Ids under `"new"`, `"changed"` and `"removed"`, in the order of the lists.
+        Names under `"new"`, `"changed"` and `"removed"`, in the order of the lists.
     """
     return {
         "new": [name for name in after if name not in before],

@@ -20,10 +20,12 @@ CONFIGURATION = ("_config.yml", "_toc.yml")
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 
 
-def mathjax_folder():
-    """The folder of the MathJax that the wheel sphinx-mathjax-offline carries."""
+def mathjax_plan():
+    """What pages load of the MathJax that the wheel sphinx-mathjax-offline carries, as in `layout`."""
     [entry] = [path for path in distribution("sphinx-mathjax-offline").files if path.name == "tex-chtml.js"]
-    return Path(entry.locate()).parent
+    folder = Path(entry.locate()).parent
+    found = [path for part in MATHJAX for path in files(folder / part)]
+    return {Path("_extra/vendor/mathjax") / path.relative_to(folder): path for path in found}
 
 
 def layout(root, build):
@@ -42,10 +44,7 @@ def layout(root, build):
         if not executed.is_file():
             raise RecordError(f"expected {executed}, which `make book` writes, got no such file")
         plan[source.relative_to(root)] = executed
-    mathjax = mathjax_folder()
-    for part in MATHJAX:
-        plan |= {Path("_extra/vendor/mathjax") / path.relative_to(mathjax): path for path in files(mathjax / part)}
-    return plan
+    return plan | mathjax_plan()
 
 
 def write_stage(plan, stage):

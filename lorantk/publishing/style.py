@@ -55,7 +55,7 @@ def use():
 
     import matplotlib.pyplot as plt
 
-    # It remarks on the date of matplotlib's fonts for formulas whenever a PDF is written.
+    # A font of matplotlib's has a date before 1970, of which this library warns whenever a PDF holds a sign of that font.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     plt.rcParams.update(_parameters())
     # Else a figure that is drawn in one cell and recorded in the next would show twice, the first time without
