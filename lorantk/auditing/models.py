@@ -1,5 +1,6 @@
 """The shapes of a model's matrices, from the headers of its safetensors files; no weights are read."""
 
+import math
 from pathlib import Path
 
 from lorantk.auditing.configuration import EMBEDDINGS
@@ -52,9 +53,7 @@ def model_shapes(path: Path, fan_in_fan_out: bool) -> list[Shape]:
         module, _, part = name.rpartition(".")
         if part != "weight" or not module or len(tensor.shape) < 2 or min(tensor.shape) < 1:
             continue
-        m, n = tensor.shape[:2]
-        for side in tensor.shape[2:]:
-            n *= side
+        m, n = tensor.shape[0], math.prod(tensor.shape[1:])
         if module.rpartition(".")[2] in EMBEDDINGS and len(tensor.shape) == 2:
             shapes.append(Shape(module, "embedding", m, n))  # stored tokens by dimension
         elif len(tensor.shape) == 2:

@@ -1,5 +1,6 @@
 """Which tensors of a file are the A and B of which module, by the names under which PEFT saves them."""
 
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -92,7 +93,4 @@ def check_shapes(pair: Pair, rank: int, path: Path) -> tuple[int, int]:
         raise AuditError(f"{path}: tensor {quoted(pair.A.name)}: expected shape ({rank}, n) by the configuration, got {list(A)}")
     if len(B) != len(A) or B[1] != rank or min(B) < 1 or set(B[2:]) > {1}:
         raise AuditError(f"{path}: tensor {quoted(pair.B.name)}: expected shape (m, {rank}) by the configuration, got {list(B)}")
-    n = 1
-    for side in A[1:]:
-        n *= side
-    return n, B[0]
+    return math.prod(A[1:]), B[0]
