@@ -23,6 +23,8 @@ import jax.numpy as jnp
 import methods
 import numpy as np
 
+from lorantk.publishing.provenance import device
+
 SIZES = [(256, 512, 3, 1), (512, 1024, 3, 1), (256, 512, 3, 10), (1024, 2048, 4, 1)]
 QUICK = [(64, 64, 3, 1)]
 # One of N, n, L and C varies at a time.
@@ -32,11 +34,9 @@ GROWTH += [(256, 512, L, 1) for L in (2, 4, 6, 10)] + [(256, 512, 3, C) for C in
 
 def environment():
     """Return what the numbers depend on."""
-    with open("/proc/cpuinfo") as info:
-        model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "unknown")
     versions = {"python": sys.version.split()[0], "jax": jax.__version__, "numpy": np.__version__}
     return versions | {
-        "cpu": model,
+        "cpu": device()["processor"],
         "cores": os.cpu_count(),
         "load": [round(v, 2) for v in os.getloadavg()],
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -21,6 +21,7 @@ import numpy as np
 from kernels import environment
 
 from lorantk.theory import kernels, lanczos, matrix_free, networks, sharding, spectra
+from lorantk.theory.fisher import jacobian
 
 
 def timed(function, rounds=3):
@@ -103,8 +104,6 @@ def fisher():
             return spectra.eigenvalues(kernels.as_matrix(kernels.ntk(network, x, outputs="full")))
 
         def primal(network=network, x=x):
-            from lorantk.theory.fisher import jacobian
-
             J = np.asarray(jacobian(network, x)).reshape(-1, networks.parameter_count(network))
             return spectra.eigenvalues(J.T @ J)
 
