@@ -6,5 +6,5 @@ Submodules load when first used: `import lorantk` alone imports neither JAX nor 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["auditing", "publishing", "theory"], submod_attrs={"auditing": ["audit"]}
+    __name__, submodules=["auditing", "experiments", "publishing", "theory"], submod_attrs={"auditing": ["audit"]}
 )

@@ -1,6 +1,7 @@
-"""What the README says is so: its table of ideas is the list of modules, its example runs."""
+"""What the README says is so: its table of ideas is the list of modules, as the wings give it; its examples run."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,12 @@ def test_every_module_is_an_idea_of_the_readme(wing):
     named = re.findall(r"`(\w+)`", " ".join(rows))
     modules = {path.stem for path in (ROOT / f"lorantk/{wing}").glob("*.py")} - {"__init__", "errors"}
     assert sorted(named) == sorted(modules)
+
+
+@pytest.mark.parametrize("wing", ["theory", "experiments"])
+def test_every_module_is_listed_in_its_wing(wing):
+    modules = {path.stem for path in (ROOT / f"lorantk/{wing}").glob("*.py")} - {"__init__"}
+    assert sorted(import_module(f"lorantk.{wing}").__all__) == sorted(modules)
 
 
 def test_the_readmes_example_of_an_audit_works(capsys):
