@@ -8,8 +8,6 @@ VOLATILE = ("papermill", "execution")
 MEASURED = "measured"
 # pandas names a styled table at random.
 STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=[\"_ ])")
-
-
 # IPython's file of a cell's code, which a warning names, has the number of the process in its path.
 CODE = re.compile(r"\S*/ipykernel_\d+/\d+\.py(?=:\d)")
 # Where an object lies in memory, as Python shows one that has no better form.

@@ -81,7 +81,13 @@ def scope(only):
 
 
 def same_bytes(commit, cores, only):
-    """Build twice and compare the bytes; return whether they agree and the result for `write_result`."""
+    """Build twice and compare the bytes; return whether they agree and the result for `write_result`.
+
+    Raises
+    ------
+    PublishingError
+        If a build fails, or leaves nothing to compare.
+    """
     first, second = (clean_build(name, commit, CORES=cores, N=only) / "_build" for name in CLONES)
     found = compare.compare(first, second)
     compare.report(found)
@@ -103,7 +109,13 @@ def same_bytes(commit, cores, only):
 
 
 def same_data(commit, cores, threads, only):
-    """Build with other threads and instructions and compare the data with the reference, as `same_bytes`."""
+    """Build with other threads and instructions and compare the data with the reference, as `same_bytes`.
+
+    Raises
+    ------
+    PublishingError
+        If the build fails, or the tolerances of the reference are malformed.
+    """
     clone = clean_build(CLONES[0], commit, elsewhere(), CORES=max(cores, threads), THREADS=threads, N=only)
     data = reference.executed(clone / "_build") if only else reference.published(clone / "_build")
     found, faults = reference.check(data, clone / reference.FOLDER, whole=not only)

@@ -34,6 +34,15 @@ def bytes_per_input(network: Network) -> int:
 def block_rows(network: Network, N1: int, N2: int, *, symmetric: bool, outputs: str, memory: int) -> int | None:
     """Return the largest block that fits into the budget beside the kernel, in rows; None: no blocks are needed.
 
+    Parameters
+    ----------
+    network, outputs, memory
+        As for `ntk_in_blocks`.
+    N1, N2
+        Inputs of the two batches.
+    symmetric
+        Whether they are one and the same.
+
     Raises
     ------
     ValueError

@@ -56,6 +56,11 @@ def total_loss(outputs: Float[Array, "N C"], targets: Float[Array, "N C"], loss:
 
     ``"squared"``: ``½ Σ_i |f(x_i) - y_i|²``. ``"cross-entropy"``: ``-Σ_i Σ_c y_ic log softmax_c f(x_i)`` in nats, where the
     rows of ``targets`` are probabilities (one-hot labels).
+
+    Raises
+    ------
+    ValueError
+        A loss that is none of `LOSSES`.
     """
     if loss not in LOSSES:
         msg = f"loss must be one of {', '.join(LOSSES)}; got {loss!r}"
@@ -142,10 +147,9 @@ def train(
 ) -> Run:
     r"""Train the matrices that train, until ``steps`` are done, the loss is at most ``target``, or the run diverges.
 
-    Each step is ``θ_p ← θ_p - η_p (u_p + λ_p θ_p)``. The direction u_p is the gradient of `total_loss` (``"sgd"``),
-    its heavy-ball
-    average ``Σ_k 0.9ᵏ ∇_{t-k}`` (``"momentum"``), or Adam's ``m̂/(√v̂ + ε_p)`` with β = (0.9, 0.999), in which 0/0 counts as 0
-    (``"adam"``). The function is jitted and can be mapped with `jax.vmap` over networks, rates, eps and decay.
+    Each step is ``θ_p ← θ_p - η_p (u_p + λ_p θ_p)``. The direction u_p is the gradient of `total_loss` (``"sgd"``), its
+    heavy-ball sum ``Σ_k 0.9ᵏ ∇_{t-k}`` (``"momentum"``), or Adam's ``m̂/(√v̂ + ε_p)`` with β = (0.9, 0.999), in which 0/0 counts
+    as 0 (``"adam"``). The function is jitted and can be mapped with `jax.vmap` over networks, rates, eps and decay.
 
     Parameters
     ----------
@@ -204,7 +208,20 @@ def weighted_ntk(
     *,
     outputs: str,
 ) -> Array:
-    """Return ``Σ_p η_p K_p``, the kernel that training at these rates follows; shapes as in `lorantk.theory.kernels.ntk`."""
+    """Return ``Σ_p η_p K_p``, the kernel that training at these rates follows.
+
+    Parameters
+    ----------
+    network, x1, x2, outputs
+        As for `lorantk.theory.kernels.ntk`, which also says the shape.
+    rates
+        ``η_p``, as for `train`.
+
+    Raises
+    ------
+    ValueError
+        As `lorantk.theory.kernels.ntk`, or no rate for a kind of matrix that trains.
+    """
     rates = _by_kind(network, rates, "rates")
     return sum(rates[name[0]] * term for name, term in ntk_terms(network, x1, x2, outputs=outputs).items())
 
@@ -213,6 +230,20 @@ def sized_rates(network: Network, x: Float[Array, "N n0"], relative: Mapping[str
     r"""Return rates in the given proportions, sized to the starting kernel: ``λ_max(Σ_p η_p K_p) = step``.
 
     Gradient descent on the squared loss of a model with a constant kernel converges iff ``0 < step < 2``.
+
+    Parameters
+    ----------
+    network, x
+        Where training starts, and its inputs ``(N, n_0)``.
+    relative
+        Proportions of the rates, one for each kind of matrix that trains; 0 freezes it.
+    step
+        Largest eigenvalue of the weighted kernel.
+
+    Raises
+    ------
+    ValueError
+        No proportion for a kind of matrix that trains.
     """
     relative = _by_kind(network, relative, "relative")
     top = jnp.linalg.eigvalsh(as_matrix(weighted_ntk(network, relative, x, outputs="full")))[-1]
@@ -236,8 +267,17 @@ def gradient_flow(
 ) -> list[Network]:
     r"""Integrate ``dθ_p/dt = -η_p ∂L/∂θ_p`` from time 0 and return the network at each of ``times`` (ascending).
 
-    The integrator is scipy's Dormand-Prince method of order 8 with relative tolerance ``rtol``. Gradient descent for T steps
+    The integrator is scipy's Dormand-Prince method of order 8. Gradient descent for T steps
     at rates ``η_p/T`` tends to the network at time 1 as T grows.
+
+    Parameters
+    ----------
+    network, x, y, rates, loss
+        As for `train`.
+    times
+        Ascending numbers of at least 0, shape ``(T,)``.
+    rtol
+        Relative tolerance, and the absolute one.
 
     Raises
     ------
@@ -269,6 +309,16 @@ def gradient_flow(
 
 
 def linear_flow(K: Float[Array, "M M"], outputs: Float[Array, " M"], y: Float[Array, " M"], time: float) -> Float[Array, " M"]:
-    r"""Return ``y + exp(-K t)(f_0 - y)``: gradient flow on the squared loss while the weighted kernel K stays constant."""
+    r"""Return ``y + exp(-K t)(f_0 - y)``: gradient flow on the squared loss while the weighted kernel K stays constant.
+
+    Parameters
+    ----------
+    K
+        Weighted kernel, symmetric, shape ``(M, M)``, laid out as by `lorantk.theory.kernels.as_matrix`.
+    outputs, y
+        ``f_0`` and the targets, laid end to end alike, shape ``(M,)``.
+    time
+        ``t``.
+    """
     values, vectors = jnp.linalg.eigh(K)
     return y + vectors @ (jnp.exp(-values * time) * (vectors.T @ (outputs - y)))

@@ -13,8 +13,7 @@ kind               ``M_i``                                                     s
 
 With a factor ``M_i = R_i R_iᵀ``, R_i of shape C × k, the non-zero eigenvalues of F are those of the dual matrix with
 blocks ``R_iᵀ K(x_i, x_j) R_j``, K being the kernel: of size N k in place of P, with k = C for the exact Fisher of the squared
-loss,
-C - 1 for that of cross-entropy, S for Monte-Carlo and 1 for the empirical Fisher.
+loss, C - 1 for that of cross-entropy, S for Monte-Carlo and 1 for the empirical Fisher.
 """
 
 from functools import partial
@@ -24,12 +23,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from lorantk.theory.networks import (
-    Network,
-    forward,
-    replace_parameters,
-    trained_parameters,
-)
+from lorantk.theory.networks import Network, forward, replace_parameters, trained_parameters
 from lorantk.theory.objectives import LOSSES, loss_gradient, loss_values
 
 KINDS = ("exact", "monte-carlo", "empirical")
@@ -45,8 +39,7 @@ def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
 def softmax_factor(p: Float[Array, " C"]) -> Float[Array, "C C-1"]:
     r"""Return R of shape ``(C, C - 1)`` with ``R Rᵀ = diag p - p pᵀ``.
 
-    ``R = (diag √p - p √pᵀ) Q = diag(√p) Q``, the columns of Q being an orthonormal basis of the complement of ``√p``: the
-    columns of
+    ``R = (diag √p - p √pᵀ) Q = diag(√p) Q``, the columns of Q being an orthonormal basis of the complement of ``√p``: those of
     the Householder reflection that takes ``√p`` to ``-e_1``, without the first. Without Q the factor would be square and add
     one zero eigenvalue for each input.
 
@@ -68,6 +61,11 @@ def sample_targets(outputs: Float[Array, "N C"], *, loss: str, draws: int, key: 
     -------
     Array
         Shape ``(draws, N, C)``.
+
+    Raises
+    ------
+    ValueError
+        An unknown loss.
     """
     _check("loss", loss, LOSSES)
     if loss == "squared":
@@ -131,7 +129,13 @@ def _weight(N: int, reduction: str) -> float:
 
 
 def primal(J: Float[Array, "N C P"], R: Float[Array, "N C k"], *, reduction: str) -> Float[Array, "P P"]:
-    """Return the Fisher matrix ``Σ_i J_iᵀ R_i R_iᵀ J_i``, shape ``(P, P)``; over N with ``reduction="mean"``."""
+    """Return the Fisher matrix ``Σ_i J_iᵀ R_i R_iᵀ J_i``, shape ``(P, P)``; over N with ``reduction="mean"``.
+
+    Raises
+    ------
+    ValueError
+        An unknown reduction.
+    """
     root = jnp.einsum("icp,ick->ikp", J, R).reshape(-1, J.shape[-1])
     return _weight(J.shape[0], reduction) * root.T @ root
 
@@ -152,6 +156,11 @@ def dual(K: Float[Array, "N N C C"], R: Float[Array, "N C k"], *, reduction: str
     -------
     Array
         Shape ``(N k, N k)``, the k columns of R varying fastest.
+
+    Raises
+    ------
+    ValueError
+        An unknown reduction.
     """
     N, _, k = R.shape
     blocks = jnp.einsum("ica,ijcd,jdb->iajb", R, K, R)
@@ -175,7 +184,10 @@ def jacobian(network: Network, x: Float[Array, "N n0"]) -> Float[Array, "N C P"]
 def loss_gradients(
     network: Network, x: Float[Array, "N n0"], targets: Float[Array, "N C"], *, loss: str
 ) -> Float[Array, "N P"]:
-    """Return ``∇_θ L`` of each sample, by automatic differentiation of its loss; it knows nothing of J or of the kernel."""
+    """Return ``∇_θ L`` of each sample, by automatic differentiation of its loss; it knows nothing of J or of the kernel.
+
+    Targets, losses and errors are those of `lorantk.theory.objectives.loss_values`.
+    """
     theta, outputs = _as_function(network, x)
     return jax.jacrev(lambda t: loss_values(outputs(t), targets, loss=loss))(theta)
 
@@ -192,6 +204,12 @@ def exact_by_hessian(network: Network, x: Float[Array, "N n0"], *, loss: str, re
     """Return the exact Fisher matrix by another route: the Hessian of the Kullback-Leibler divergence.
 
     ``F = ∇²_θ Σ_i KL(p_{θ₀}(·|x_i) ‖ p_θ(·|x_i))`` at ``θ = θ₀``, by automatic differentiation twice; it knows neither J nor K.
+    Over N with ``reduction="mean"``.
+
+    Raises
+    ------
+    ValueError
+        An unknown loss or reduction.
     """
     _check("loss", loss, LOSSES)
     theta, outputs = _as_function(network, x)

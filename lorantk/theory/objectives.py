@@ -73,7 +73,8 @@ def loss_factors(network: Network, x: Float[Array, "N n0"], targets: Float[Array
     """Return, for each matrix that trains, the two factors of the gradient of each sample's loss.
 
     The gradient of ``L(x_i)`` with respect to an ``m × k`` matrix is the outer product of row i of the first factor, of shape
-    ``(N, m)``, and of row i of the second, ``(N, k)``. Names are those of `lorantk.theory.networks.trained_parameters`.
+    ``(N, m)``, and of row i of the second, ``(N, k)``. Names are those of `lorantk.theory.networks.trained_parameters`, losses,
+    targets and errors those of `loss_values`.
     """
     g = loss_gradient(forward(network, x), targets, loss=loss)
     return {name: (jnp.einsum("ic,icm->im", g, u), v) for name, (u, v) in gradient_factors(network, x).items()}

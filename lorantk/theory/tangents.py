@@ -7,9 +7,7 @@ wing ``neural_tangents.experimental``, which the book never uses. Afterwards JAX
 Its analytic kernels, its empirical kernels of implementations 1 and 2, its Monte-Carlo kernels and its predictions work.
 Implementation 3 (structured derivatives) does not: it calls functions of JAX that no longer exist.
 
-`analytic_kernel` is its infinite-width kernel of the book's networks. Exports ``stax`` (layers with their infinite-width
-kernels), ``predict``, ``empirical_kernel_fn``, ``empirical_ntk_fn``,
-``monte_carlo_kernel_fn`` and ``NtkImplementation``.
+`analytic_kernel` is its infinite-width kernel of the book's networks; the other names are its own.
 """
 
 import sys

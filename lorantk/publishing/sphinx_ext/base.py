@@ -32,7 +32,7 @@ class BuildDirective(SphinxDirective):
         return {entry["id"]: entry for entry in read_list(path)}
 
     def entry(self, name):
-        """The object of one list that the directive's argument names."""
+        """The object of one list that the directive's argument names; an error at its line where the list has none."""
         entries = self.entries(name)
         if self.arguments[0] not in entries:
             raise self.error(f"expected an id of {name}, got {self.arguments[0]!r}")
