@@ -4,7 +4,7 @@ from html import escape
 
 from lorantk.auditing.drawings import spectrum, values
 from lorantk.auditing.report import Report
-from lorantk.auditing.table import HEADER, MEANINGS, advice, cells, findings, rows
+from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advice, cells, findings, rows
 
 STYLE = """
 .lorantk-audit{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:62rem}
@@ -16,7 +16,6 @@ STYLE = """
 .lorantk-audit .undecided{color:#666;font-weight:600}
 .lorantk-audit figure{margin:1em 0}.lorantk-audit figcaption{color:#444}.lorantk-audit svg{max-width:100%;height:auto}
 """
-MARKS = {True: "yes", False: "no", None: ""}
 
 
 def _table(head, lines, kind="") -> str:

@@ -9,6 +9,7 @@ from lorantk.auditing.summary import deciding
 
 HEADER = ("module", "r", "n", "s", "variance", "at start", "c", "saved κ", "balanced", "dim", "order")
 ANSWERS = {True: "yes", False: "no", None: "undecided"}
+MARKS = ANSWERS | {None: ""}  # beside a finding, whose words say what is undecided
 MEANINGS = (
     ("at start", "s²σ_a²n(1+√(r/n))², or what takes its place: M_Δ ⪯ 0 below 1"),
     ("c", "s²rσ_a², the expected kernel over that of full fine-tuning"),

@@ -6,7 +6,7 @@ import textwrap
 import time
 
 from lorantk.auditing.report import Report
-from lorantk.auditing.table import HEADER, MEANINGS, advice, cells, findings, rows
+from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advice, cells, findings, rows
 
 COLOURS = {True: "32", False: "31", None: "33"}  # green, red, yellow; the words say the same
 ROWS = 40
@@ -65,7 +65,7 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
         out.append(f"… and {len(every_row) - len(shown)} further rows: --all shows every module")
     out += ["", "The order LoRA ⪯ full fine-tuning holds"]
     for name, text, holds in findings(report):
-        mark = {True: "yes", False: "no", None: ""}[holds]
+        mark = MARKS[holds]
         out.append(textwrap.fill(f"  {name:24}{mark:4}{text}", WIDTH, subsequent_indent=" " * 30))
         if mark:
             out[-1] = out[-1].replace(f"{mark:4}", _paint(f"{mark:4}", COLOURS[holds], colour), 1)
