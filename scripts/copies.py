@@ -5,7 +5,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -105,8 +104,3 @@ def keep(name: str, **parts) -> None:
 def code(text: str) -> str:
     """Return text as code in Markdown, on one line."""
     return "`" + " ".join(text.replace("`", "'").split()) + "`"
-
-
-def fail(message: str):
-    """Stop with a message."""
-    sys.exit(message)

@@ -110,7 +110,7 @@ def main() -> int:
     options = parser.parse_args()
     faults = {fault["name"]: fault for fault in tomllib.loads(LIST.read_text())["fault"]}
     if unknown := set(options.names) - set(faults):
-        copies.fail(f"names must be of {', '.join(faults)}; got {', '.join(sorted(unknown))}")
+        sys.exit(f"names must be of {', '.join(faults)}; got {', '.join(sorted(unknown))}")
     known = {found["name"]: found for found in json.loads(RESULT.read_text())["faults"]} if RESULT.exists() else {}
     known = {name: found for name, found in known.items() if name in faults and faults[name].items() <= found.items()}
     chosen = [name for name in options.names or faults if not (options.missing and caught(known.get(name)))]

@@ -120,7 +120,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.kills < 1:
-        copies.fail(f"the number of kills must be positive; got {options.kills}")
+        sys.exit(f"the number of kills must be positive; got {options.kills}")
     shutil.rmtree(PLACE, ignore_errors=True)
     undisturbed, killed = PLACE / "undisturbed", PLACE / "killed"
     for tree in (undisturbed, killed):
@@ -131,7 +131,7 @@ def main() -> int:
         seconds = whole(undisturbed, PLACE / "undisturbed.log")
         landed, compared = disturb(killed, undisturbed, seconds, options.kills, options.seed)
     except KillsError as error:
-        copies.fail(f"scripts/kills.py: {error}")
+        sys.exit(f"scripts/kills.py: {error}")
     files = sum(compare(undisturbed / "_build", killed / "_build").counts.values())
     summary = (
         f"{len(landed)} builds of a checkout in small were killed by `kill -9` at moments drawn evenly over the {seconds:.0f} s "
