@@ -10,7 +10,7 @@ import numpy as np
 
 
 def start_variance(law: str, rank: int, features: int) -> float:
-    """Return the variance that a law of A has when none is given, see `lorantk.theory.adapters.default_variance`."""
+    """Return the variance that a law of A has when none is given, as `lorantk.theory.adapters.default_variance`; unchecked."""
     return {"kaiming-uniform": 1 / (3 * features), "gaussian": 1 / rank**2}.get(law, 1 / features)
 
 
