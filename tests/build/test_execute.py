@@ -152,10 +152,12 @@ def test_styled_tables_have_the_same_name_in_every_run():
     assert html.count("T_code-1-0") == one.cells[2].outputs[0].data["text/html"].count("T_")
 
 
-def test_a_warning_names_its_cell_and_no_process(tree):
+def test_a_warning_fails_and_names_its_cell_and_no_process(tree):
     nbformat.write(notebook("import warnings\nwarnings.warn('careful')"), tree / "notebooks/05_warns.ipynb")
-    assert run(tree, "execute", "warns")[0] == 0
-    assert printed(tree, "interactive/05_warns.ipynb") == "code-1:2: UserWarning: careful\n  warnings.warn('careful')\n"
+    status, out, _ = run(tree, "execute", "warns")
+    assert status == 1
+    assert "in the code cell of id 'code-1': code-1:2: UserWarning: careful" in out
+    assert printed(tree, "failed/05_warns.ipynb") == "code-1:2: UserWarning: careful\n  warnings.warn('careful')\n"
 
 
 def test_a_figure_shows_once_although_it_is_drawn_and_recorded_in_two_cells(tree):
