@@ -95,10 +95,8 @@ def journey(
         Where training starts.
     x, y
         Inputs ``(N, n_0)`` and targets ``(N, C)``.
-    relative
-        Proportions of the rates, one for each kind of matrix; 0 freezes it.
-    step
-        Largest eigenvalue of the starting weighted kernel, see `lorantk.theory.dynamics.sized_rates`.
+    relative, step
+        As for `lorantk.theory.dynamics.sized_rates`: proportions of the rates, and what they are sized to.
     fraction
         Share of the starting loss at which training stops.
     steps
