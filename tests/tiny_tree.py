@@ -54,14 +54,14 @@ def write(tree, stem, content):
     nbformat.write(content, tree / "notebooks" / f"{stem}.ipynb")
 
 
-def start(tree, module, *arguments, surroundings=None, **options):
-    """Start a command of the publishing wing in the tree, with the tree's own code.
+def start(tree, module, *arguments, wing="publishing", surroundings=None, through=(), **options):
+    """Start a command of a wing of the package in the tree, with the tree's own code.
 
-    Of the variables in `surroundings` those that are None are not set.
+    Of the variables in `surroundings` those that are None are not set; `through` is a command that starts commands.
     """
     environment = os.environ | {"PYTHONPATH": str(tree)} | (surroundings or {})
     environment = {name: value for name, value in environment.items() if value is not None}
-    command = [sys.executable, "-m", f"lorantk.publishing.{module}", *arguments]
+    command = [*through, sys.executable, "-m", f"lorantk.{wing}.{module}", *arguments]
     return subprocess.Popen(
         command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )

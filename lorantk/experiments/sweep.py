@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from lorantk.experiments import results, sweeps
 from lorantk.experiments.results import ResultError
-from lorantk.files import write_whole
+from lorantk.files import in_words, write_whole
 from lorantk.threads import limit_threads
 
 REPORT_EVERY = 10  # seconds, where there is no terminal to draw a bar on
@@ -73,6 +73,7 @@ def copy(batch: results.Batch, target: Path) -> None:
         write_whole(target / source.parent.name / source.name, source.read_bytes())
 
 
+@in_words("lorantk.experiments.sweep")
 def main(arguments=None):
     """Run from the command line; 0 on success, 1 if a cell cannot be computed, 2 on wrong usage."""
     parser = argparse.ArgumentParser(prog="lorantk.experiments.sweep", description=__doc__.splitlines()[0])

@@ -1,6 +1,7 @@
 """Run the build graph: one build at a time in a checkout, with progress that a person can read."""
 
 import argparse
+import contextlib
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lorantk.files import write_whole
+from lorantk.files import in_words, refusal, write_whole
 from lorantk.fingerprint import content_hash, files
 from lorantk.publishing.locks import locked
 from lorantk.publishing.parameters import UsageError, check_profile
@@ -117,27 +118,36 @@ class Progress:
             self.bar.set_description_str(f"running: {what}; {self.words_left()}")
 
 
-def read_log(stream, log, progress):
+def read_log(stream, log, progress, refused):
     """Keep Snakemake's own messages in `log`; its table of jobs says how many there will be.
 
-    What the Snakefile says about a result that cannot be used is shown too.
+    What the Snakefile says about a result that cannot be used is shown too. Errors of a full or read-only disk go to `refused`.
     """
-    with log.open("w") as messages:
+    with log:
         for line in stream:
-            messages.write(line)
-            messages.flush()
-            if jobs := re.match(r"(?:sweep|execute|site) +(\d+)\s*$", line):
+            with contextlib.suppress(OSError):  # where there is no room for messages, Snakemake still needs a reader
+                log.write(line.encode())
+            if error := refusal(line):
+                refused.append(error)
+            elif jobs := re.match(r"(?:sweep|execute|site) +(\d+)\s*$", line):
                 progress.left += int(jobs[1])
             elif line.startswith("cannot be used: "):
                 progress.show(line.rstrip("\n"))
 
 
 def run(targets, cores, config, lock):
-    """Bring `targets` up to date and return Snakemake's exit status; Snakemake holds `lock` too while it lives."""
+    """Bring `targets` up to date and return Snakemake's exit status; Snakemake holds `lock` too while it lives.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or read-only; no other job is started then, and those that run come to their end.
+    """
     log = BUILD / "snakemake.log"
     command = [sys.executable, "-m", "snakemake", *targets, "--cores", str(cores), "--config", *config]
     kind = "smoke" if targets == ["smoke"] else "executed"
     progress, ended = Progress(usual_seconds(BUILD / kind / "runs"), cores), threading.Event()
+    refused, messages = [], log.open("wb", buffering=0)
 
     def tick():
         while not ended.wait(1):
@@ -146,13 +156,17 @@ def run(targets, cores, config, lock):
     with subprocess.Popen(
         [*command, *SNAKEMAKE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[lock.fileno()]
     ) as process:
-        reader = threading.Thread(target=read_log, args=(process.stderr, log, progress))
+        reader = threading.Thread(target=read_log, args=(process.stderr, messages, progress, refused))
         clock = threading.Thread(target=tick)
         reader.start()
         clock.start()
         try:
             for line in process.stdout:
-                progress.show(line.rstrip("\n"))
+                if error := refusal(line):
+                    refused.append(error)
+                    process.terminate()
+                else:
+                    progress.show(line.rstrip("\n"))
             process.wait()
         finally:
             ended.set()
@@ -160,11 +174,14 @@ def run(targets, cores, config, lock):
             reader.join()
             if progress.bar is not None:
                 progress.bar.close()
+    if process.returncode and refused:
+        raise refused[0]
     if process.returncode:
         print(f"the build stopped; the build graph's own messages: {log}", file=sys.stderr)
     return process.returncode
 
 
+@in_words("lorantk.publishing.build")
 def main(arguments=None):
     """Run from the command line; 0 on success, 1 if something failed, 2 on wrong usage."""
     parser = argparse.ArgumentParser(prog="lorantk.publishing.build", description=__doc__.splitlines()[0])

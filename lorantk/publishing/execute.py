@@ -16,7 +16,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from lorantk.files import write_whole
+from lorantk.files import in_words, refusal, write_whole
 from lorantk.publishing import provenance
 from lorantk.publishing.files import json_bytes
 from lorantk.publishing.locks import locked
@@ -97,6 +97,8 @@ def execute(source, output, records, failed, parameters=None):
         If the notebook or the parameters are not usable; nothing has changed then.
     NotebookError
         If a cell failed or wrote a warning, or the kernel died.
+    OSError
+        If the disk is full or read-only, for the notebook or in one of its cells; nothing has changed then.
     """
     declared = declared_parameters(nbformat.read(source, as_version=4))
     check_parameters(parameters or {}, declared)
@@ -130,16 +132,18 @@ def execute(source, output, records, failed, parameters=None):
                 words = "\n".join(f"  in the code cell of id {cell!r}: {text}" for cell, text in found)
                 raise NotebookError(f"expected no warning and no error in an output, got\n{words}")
         except Exception as error:
+            if refused := refusal(str(error)):
+                raise refused from error
             failed.mkdir(parents=True, exist_ok=True)
             if running.exists():
                 os.replace(running, kept)
             report_failure(source, error, kept)
             raise NotebookError(source.name) from error
         else:
-            records.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(records, ignore_errors=True)
             how = run_record(time.monotonic() - start, (declared | changed)["profile"])
             write_whole(runs_file(output), json_bytes(how))
+            records.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(records, ignore_errors=True)
             os.replace(work / "records", records)
             os.replace(running, output)
             kept.unlink(missing_ok=True)
@@ -164,6 +168,7 @@ def find_notebook(name, folder=Path("notebooks")):
     return known[name]
 
 
+@in_words("lorantk.publishing.execute")
 def main(arguments=None):
     """Run from the command line; 0 on success, 1 if a cell fails, 2 on wrong usage."""
     parser = argparse.ArgumentParser(prog="lorantk.publishing.execute", description=__doc__.splitlines()[0])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from lorantk.files import write_whole
+from lorantk.files import in_words, write_whole
 from lorantk.fingerprint import files
 from lorantk.publishing.errors import PublishingError, RecordError
 from lorantk.publishing.execute import find_notebook
@@ -76,6 +76,7 @@ def build_page(executed, records, folder, root=Path(".")):
     return page
 
 
+@in_words("lorantk.publishing.preview")
 def main(arguments=None):
     """Run from the command line; 0 on success, 1 if there is nothing to show, 2 on wrong usage."""
     parser = argparse.ArgumentParser(prog="lorantk.publishing.preview", description=__doc__.splitlines()[0])

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from importlib.resources import files as resources
 from pathlib import Path
 
-from lorantk.files import write_whole
+from lorantk.files import in_words, write_whole
 from lorantk.publishing.claims import CLAIMS, claim
 from lorantk.publishing.errors import PublishingError, RecordError
 from lorantk.publishing.figures import checksum
@@ -207,6 +207,7 @@ def collect(build):
     return claims, figures
 
 
+@in_words("lorantk.publishing.records")
 def main(arguments=None):
     """Run from the command line; 0 on success, 1 if the records do not make one whole."""
     parser = argparse.ArgumentParser(prog="lorantk.publishing.records", description=__doc__.splitlines()[0])

@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-from lorantk.files import write_whole
+from lorantk.files import in_words, write_whole
 from lorantk.publishing.errors import PublishingError, RecordError
 from lorantk.publishing.figures import csv_bytes
 from lorantk.publishing.files import FIGURES_FILE, read_list
@@ -209,6 +209,7 @@ def renew(build, folder=FOLDER):
     return {word: sorted(names) for word, names in changes(old, contents).items()}
 
 
+@in_words("lorantk.publishing.reference")
 def main(arguments=None):
     """Run from the command line; 0 where the data agree, 1 where they do not, 2 on wrong usage."""
     parser = argparse.ArgumentParser(prog="lorantk.publishing.reference", description=__doc__.splitlines()[0])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lorantk.files import in_words, refusal, write_whole
 from lorantk.fingerprint import content_hash, files
 from lorantk.publishing.errors import PublishingError
 from lorantk.publishing.finish import finish
@@ -34,6 +35,8 @@ def build(stage, work, log):
     ------
     subprocess.CalledProcessError
         If Jupyter Book fails or warns; its messages are in `log`.
+    OSError
+        If it fails because the disk is full.
     """
     marker = work / "last-good"
     state = configuration_hash(stage)
@@ -44,13 +47,12 @@ def build(stage, work, log):
     html = work / "_build/html"
     shutil.rmtree(html, ignore_errors=True)
     command = [Path(sys.executable).with_name("jupyter-book"), "build", stage, "--path-output", work]
-    with log.open("w") as messages:
-        subprocess.run(
-            [*command, "-W", "-n", "--keep-going"],
-            check=True,
-            stdout=messages,
-            stderr=subprocess.STDOUT,
-        )
+    # Not straight into the log: a disk without room for pages has none for the messages that say so.
+    done = subprocess.run([*command, "-W", "-n", "--keep-going"], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode and (refused := refusal(done.stdout.decode(errors="replace"))):
+        raise refused
+    write_whole(log, done.stdout)
+    done.check_returncode()
     marker.write_text(state)
     return html
 
@@ -94,6 +96,7 @@ def publish(folder):
     return 0
 
 
+@in_words("lorantk.publishing.site")
 def main(arguments=None):
     """Run from the command line; 0 on success, 1 if something is missing or Jupyter Book fails or warns."""
     parser = argparse.ArgumentParser(prog="lorantk.publishing.site", description=__doc__.splitlines()[0])

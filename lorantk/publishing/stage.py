@@ -11,6 +11,7 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
+from lorantk.files import in_words
 from lorantk.fingerprint import files
 from lorantk.publishing.errors import PublishingError, RecordError
 
@@ -69,6 +70,7 @@ def write_stage(plan, stage):
     return written, len(stale)
 
 
+@in_words("lorantk.publishing.stage")
 def main(arguments=None):
     """Run from the command line; 0 on success, 1 if a notebook has not been executed."""
     parser = argparse.ArgumentParser(prog="lorantk.publishing.stage", description=__doc__.splitlines()[0])

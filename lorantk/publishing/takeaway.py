@@ -9,6 +9,7 @@ the system's Chromium from the pages of the site, joined: every number, referenc
 
 import argparse
 import html as markup
+import io
 import posixpath
 import re
 import shutil
@@ -19,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from tqdm import tqdm
 
-from lorantk.files import write_whole
+from lorantk.files import in_words, write_whole
 from lorantk.publishing.errors import PublishingError
 from lorantk.publishing.locks import locked
 from lorantk.publishing.policy import unguarded
@@ -27,6 +28,7 @@ from lorantk.publishing.policy import unguarded
 NAMES = {"zip": "lorantk-book.zip", "pdf": "lorantk-book.pdf"}
 WORDS = {"zip": "these pages for reading offline, as a zip", "pdf": "the whole book as a PDF"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# As root Chromium has no sandbox of its own; the rest keeps it from asking its maker's servers and from the graphics card.
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 OFFER = re.compile(r'(<div class="lorantk-take-away docutils container">\n).*?(</div>)', re.DOTALL)
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
@@ -111,6 +113,21 @@ def join(site):
     return f"{scripts}{LATER}<style>{PRINTED}</style></head><body>{''.join(parts)}</body></html>"
 
 
+def find_browser():
+    """The path of the system's Chromium.
+
+    Raises
+    ------
+    PublishingError
+        If there is none.
+    """
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        names = ", ".join(BROWSERS)
+        raise PublishingError(f"expected one of {names} on the PATH, got none; install one, on Debian by `apt install chromium`")
+    return executable
+
+
 def write_pdf(site, target):
     """Print the joined pages of `site` into the file `target`.
 
@@ -121,12 +138,10 @@ def write_pdf(site, target):
     """
     from playwright.sync_api import sync_playwright
 
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        raise PublishingError(f"expected one of {', '.join(BROWSERS)} on the PATH to print the PDF, got none")
+    executable = find_browser()
     page_file = site / ".joined.html"
-    page_file.write_text(join(site))
     try:
+        page_file.write_text(join(site))
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
             page = browser.new_page(viewport={"width": 720, "height": 1000})
@@ -149,21 +164,21 @@ def write_pdf(site, target):
             )
             browser.close()
     finally:
-        page_file.unlink()
+        page_file.unlink(missing_ok=True)
     write_whole(target, content)
 
 
 def write_zip(site, target):
     """Pack the pages of `site` into the file `target`; the same pages give the same bytes."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in sorted(site.rglob("*")):
             name = path.relative_to(site)
             if path.is_file() and not name.name.startswith(".") and name.as_posix() not in NAMES.values():
                 entry = zipfile.ZipInfo(f"lorantk-book/{name.as_posix()}", FIRST_DATE)
                 entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
                 archive.writestr(entry, path.read_bytes())
-    temporary.replace(target)
+    write_whole(target, stream.getvalue())
 
 
 def offer(site):
@@ -180,6 +195,7 @@ def offer(site):
     write_whole(front, page.encode())
 
 
+@in_words("lorantk.publishing.takeaway")
 def main(arguments=None):
     """Run from the command line; 0 on success, 1 if there is no site or no browser."""
     parser = argparse.ArgumentParser(prog="lorantk.publishing.takeaway", description=__doc__.splitlines()[0])

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-# As root Chromium has no sandbox of its own; the rest keeps it from asking its maker's servers and from the graphics card.
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from lorantk.publishing.errors import PublishingError
+from lorantk.publishing.takeaway import FLAGS, find_browser
+
 SITE = Path("_build/site").resolve()
 AXE = Path(".npm/node_modules/axe-core/axe.min.js").resolve()
 # A promise to await, not a condition to poll: polling waits for frames, which a still page may not draw.
@@ -97,9 +97,10 @@ def origin(site):
 @pytest.fixture(scope="session")
 def browser():
     """The system's Chromium, headless."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.fail(f"expected one of {', '.join(BROWSERS)} on the PATH, got none", pytrace=False)
+    try:
+        executable = find_browser()
+    except PublishingError as error:
+        pytest.exit(str(error), returncode=1)  # once, not for every page
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser
