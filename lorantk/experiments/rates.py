@@ -26,10 +26,11 @@ class PowerLaw(NamedTuple):
     values: np.ndarray
 
 
-def _fit(log_sizes, log_values):
-    centred = log_sizes - log_sizes.mean()
-    slope = log_values @ centred / (centred @ centred)
-    return slope, log_values.mean(axis=-1) - slope * log_sizes.mean()
+def _log_root_mean_square(squares):
+    """Logarithm of the root of the mean along the last axis, and the square of its standard error by the delta method."""
+    mean = np.maximum(squares.mean(axis=-1), np.finfo(float).tiny)
+    relative = squares.std(axis=-1, ddof=1) / mean
+    return np.log(mean) / 2, relative**2 / (4 * squares.shape[-1])
 
 
 def fit_power_law(
@@ -42,8 +43,9 @@ def fit_power_law(
 ) -> PowerLaw:
     """Fit ``root mean square of the sample = constant · size^exponent`` by least squares on logarithms.
 
-    The interval is the percentile bootstrap: each sample is redrawn with replacement, on its own. It covers the randomness of
-    the samples, not a bend of the true curve.
+    The interval is the symmetric studentised bootstrap: each sample is redrawn with replacement, on its own, and the distance of
+    each new exponent is measured in its own standard error, since with few draws the standard error is itself uncertain. The
+    interval covers the randomness of the samples, not a bend of the true curve.
 
     Parameters
     ----------
@@ -72,10 +74,14 @@ def fit_power_law(
     if any(s.ndim != 1 or len(s) < 2 or not np.isfinite(s).all() or not s.any() for s in squares):
         msg = f"expected samples of at least two finite errors, not all zero; got shapes {[s.shape for s in squares]}"
         raise ValueError(msg)
-    log_sizes = np.log(sizes)
-    values = np.sqrt([s.mean() for s in squares])
-    exponent, intercept = _fit(log_sizes, np.log(values))
-    redrawn = [s[rng.integers(len(s), size=(resamples, len(s)))].mean(axis=1) for s in squares]
-    slopes = _fit(log_sizes, np.log(np.maximum(redrawn, np.finfo(float).tiny)).T / 2)[0]
-    low, high = np.quantile(slopes, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return PowerLaw(float(exponent), float(np.exp(intercept)), float(low), float(high), values)
+    centred = np.log(sizes) - np.log(sizes).mean()
+    weights = centred / (centred @ centred)
+    # Row 0 is the sample itself, the others are redrawn.
+    redrawn = [np.concatenate([s[None], s[rng.integers(len(s), size=(resamples, len(s)))]]) for s in squares]
+    logs, variances = (np.stack(part) for part in zip(*map(_log_root_mean_square, redrawn), strict=True))
+    exponents, errors = weights @ logs, np.sqrt(weights**2 @ variances)
+    distance = np.abs(exponents[1:] - exponents[0])
+    distance /= np.maximum(errors[1:], np.finfo(float).tiny)  # redrawn samples without spread are far away
+    half = np.quantile(distance, confidence) * errors[0]
+    exponent, constant = exponents[0], np.exp(logs[:, 0].mean() - exponents[0] * np.log(sizes).mean())
+    return PowerLaw(*map(float, (exponent, constant, exponent - half, exponent + half)), np.exp(logs[:, 0]))

@@ -15,13 +15,15 @@ def test_an_exact_power_law_is_recovered():
     np.testing.assert_allclose(law.values, [sample[0] for sample in samples])
 
 
-def test_the_interval_covers_the_true_exponent_at_about_its_stated_rate():
+@pytest.mark.parametrize("draws", [8, 40])
+def test_the_interval_covers_the_true_exponent_at_about_its_stated_rate(draws):
     rng = np.random.default_rng(1)
     hits = 0
-    for _ in range(200):
-        law = fit_power_law(SIZES, [n**-0.5 * rng.normal(size=40) for n in SIZES], rng=rng, resamples=300)
+    for _ in range(1000):
+        law = fit_power_law(SIZES, [n**-0.5 * rng.normal(size=draws) for n in SIZES], rng=rng, resamples=300)
         hits += law.low <= -0.5 <= law.high
-    assert 170 <= hits <= 199
+    # Percentiles of the redrawn exponents give 883 of 1000 with eight draws.
+    assert 905 <= hits <= 975
 
 
 def test_the_same_generator_gives_the_same_interval():
