@@ -46,6 +46,8 @@ sphinx:
     nb_mime_priority_overrides: [["*", "text/markdown", 0]]
 """
 CHAPTERS = ("notebooks/30_nsd", "notebooks/40_gauge", "book/figures", "book/errata", "book/lists", "book/notation", "book/runs")
+COVERAGE = [{"name": "mean", "setting": "20 draws", "chapters": ["30"], "nominal": 0.95, "replicates": 100}]
+COVERAGE[0] |= {"measured": 0.93, "low": 0.9, "high": 0.94}
 PAGES = {
     "_config.yml": CONFIG,
     "_toc.yml": yaml.safe_dump(
@@ -56,10 +58,12 @@ PAGES = {
     "book/figures.md": "# Figures\n\nOne is {judged}`nsd`, one {judged}`bridge`.\n\n```{figure-index}\n```\n",
     "book/errata.md": "# Errata\n\n```{errata}\n```\n",
     "book/lists.md": "# Lists\n\n```{chapter-list}\n```\n\n```{releases} releases\n```\n\n"
-    "## Trust\n\n```{trust} trust/twice.json\n```\n\n```{trust} trust/never.json\n```\n",
+    "## Trust\n\n```{trust} trust/twice.json\n```\n\n```{trust} trust/never.json\n```\n\n"
+    "## Luck\n\nSeen: {coverage}`mean`.\n\n```{ledger} trust/ledgers/calibration.json\n```\n",
     "book/runs.md": "# Runs\n\n```{runs}\n```\n",
     "book/notation.md": "# Notation\n\n```{container} lorantk-symbols\n\n"
     "| symbol | meaning |\n|---|---|\n| $A$, $A'$ | a factor |\n```\n",
+    "book/trust/ledgers/calibration.json": json.dumps(COVERAGE),
     "book/releases/0.1.0.json": '{"nsd-line": "other data", "gone": "0"}',
 }
 TRUST = {
@@ -258,7 +262,7 @@ def test_runs_are_listed_with_time_memory_and_device(page):
 
 
 def test_the_result_of_a_check_of_the_book_is_shown(page):
-    part = page("book/lists").select_one("section section:last-child")
+    part = page("book/lists").select_one("#trust")
     assert part.p.text == "Two builds gave one file."
     assert part.select("p")[-1].text == "No result of this check is kept yet."
     assert [cell.text.strip() for cell in part.select("tbody td")] == ["pages", "0", "1.5 × 10⁻⁹"]
@@ -266,10 +270,18 @@ def test_the_result_of_a_check_of_the_book_is_shown(page):
         assert expected in part.select_one(".lorantk-facts").text
 
 
+def test_a_ledger_is_shown_and_quoted(page):
+    part = page("book/lists").select_one("#luck")
+    assert part.p.text == "Seen: 93.0 % (95.0 % stated)."
+    assert "The others: mean (93.0 % in place of 95.0 %)." in part.select("p")[1].text
+    row = ["mean: 20 draws", "30", "95.0 %", "93.0 % (90.0 % to 94.0 %)", "100"]
+    assert [cell.text.strip() for cell in part.select("tbody td")] == row
+
+
 def test_releases_tell_which_data_changed(page):
     sections = {part.h2.text.rstrip("#"): part for part in page("book/lists").select("section section")}
-    assert list(sections) == ["Since 0.1.0", "Version 0.1.0", "Trust"]
-    now, first, _ = sections.values()
+    assert list(sections) == ["Since 0.1.0", "Version 0.1.0", "Trust", "Luck"]
+    now, first, *_ = sections.values()
     assert [line.text for line in now.select("p")] == ["New: A parabola", "With other data: A parabola", "Removed: gone"]
     assert [link["href"] for link in now.select("a.reference")] == [
         "../notebooks/40_gauge.html#fig-gauge-line",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lorantk.publishing.errors import RecordError
-from lorantk.publishing.trust import read_result, write_result
+from lorantk.publishing.trust import LEDGERS, WITHOUT_RATE, chance_result, coverage_result, read_ledger, read_result, write_result
 
 KEPT = Path(__file__).parents[2] / "book/trust"
 RESULT = {
@@ -44,3 +44,48 @@ def test_a_missing_result_is_named(tmp_path):
 @pytest.mark.parametrize("path", sorted(KEPT.glob("*.json")), ids=lambda path: path.stem)
 def test_every_kept_result_is_well_formed(path):
     read_result(path)
+
+
+RECORD = {"name": "mean", "setting": "20 draws", "chapters": ["30", "02"], "nominal": 0.95, "replicates": 100}
+RECORD |= {"measured": 0.93, "low": 0.9, "high": 0.96}
+
+
+def test_coverage_is_shown_beside_what_is_stated():
+    result = coverage_result([RECORD])
+    assert result["rows"] == [["mean: 20 draws", "02, 30", "95.0 %", "93.0 % (90.0 % to 96.0 %)", 100]]
+    assert result["summary"].startswith("Of 1 kinds of intervals, 1 cover as often as they say")
+
+
+def test_an_interval_that_covers_too_rarely_is_named():
+    summary = coverage_result([RECORD, RECORD | {"name": "slope", "high": 0.94}])["summary"]
+    assert "Of 2 kinds of intervals, 1 cover" in summary
+    assert summary.endswith("The others: slope (93.0 % in place of 95.0 %).")
+
+
+def test_checks_are_counted_by_kind_and_their_chances_added():
+    entries = {"a": "exact", "b": {"law": "margin", "rate": 2e-6}, "c": {"law": "mean", "rate": 3e-6}, "d": "measurement"}
+    result = chance_result({"01_x": {"cell": entries}, "02_y": {"cell": {"e": "exact", "f": WITHOUT_RATE + "nobody knows"}}})
+    numbers = {words: number for words, number, _ in result["rows"]}
+    assert list(numbers.values()) == [2, 1, 0, 2, 1, ""]
+    assert list(numbers)[-1] == "– f: nobody knows"
+    assert result["rows"][3][2] == pytest.approx(5e-6)
+    assert result["summary"].startswith("Of 6 checks 3 are random. The 2 with a bound ")
+    assert "at most about 5 × 10⁻⁶ of all" in result["summary"]
+
+
+@pytest.mark.parametrize("name", LEDGERS)
+def test_every_kept_ledger_can_be_shown(name):
+    result = read_ledger(KEPT / f"ledgers/{name}.json")
+    assert {len(row) for row in result["rows"]} == {len(result["columns"])}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("luck", "{}"), ("chance", "[]"), ("chance", "{"), ("calibration", '[{"name": 1}]')]
+)
+def test_what_is_no_ledger_is_refused(tmp_path, name, content):
+    path = tmp_path / f"{name}.json"
+    with pytest.raises(RecordError, match="expected one of the ledgers calibration, chance in "):
+        read_ledger(path)
+    path.write_text(content)
+    with pytest.raises(RecordError, match="expected one of the ledgers calibration, chance in "):
+        read_ledger(path)

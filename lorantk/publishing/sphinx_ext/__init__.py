@@ -13,6 +13,8 @@ configuration value, relative to the source folder; default `..`):
 - ``{runs}``: time and memory that each notebook took;
 - ``{releases} FOLDER``: the figures that have other data than in the release before;
 - ``{trust} FILE``: the last result of a check of the book itself, such as building it twice;
+- ``{ledger} FILE``: how often intervals cover, or how likely checks fail by bad luck;
+- ``{coverage}`NAME` ``, in a line of text: how often the interval of this name covers;
 - ``{judged}`ID` ``, in a line of text: the verdict on one statement, linked to its evidence.
 
 Each chapter ends with how to run it again, and the first use of each symbol leads to its row in a container of class
@@ -31,6 +33,7 @@ DIRECTIVES = {
     "errata": claims.Errata,
     "evidence-figure": figures.EvidenceFigure,
     "figure-index": figures.FigureIndex,
+    "ledger": trust.Ledger,
     "releases": releases.Releases,
     "runs": chapters.Runs,
     "scoreboard": claims.Scoreboard,
@@ -61,6 +64,7 @@ def setup(app):
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
     app.add_role("judged", claims.judged_role)
+    app.add_role("coverage", trust.coverage_role)
     other = {"latex": (_pass, _pass), "text": (_pass, _pass)}
     app.add_node(pieces.Disclosure, html=(pieces.visit_disclosure, pieces.closing("details")), **other)
     app.add_node(pieces.Scrollable, html=(pieces.visit_scrollable, pieces.closing("div")), **other)

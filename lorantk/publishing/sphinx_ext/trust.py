@@ -1,5 +1,9 @@
-"""The directive ``{trust}``: the last result of a check of the book itself, as the repository keeps it."""
+"""Checks of the book itself, as the repository keeps them: ``{trust}`` for a result, ``{ledger}`` for a ledger.
 
+The role ``{coverage}`` says in a line of text how often an interval of a given name was seen to cover.
+"""
+
+import json
 from pathlib import Path
 
 from docutils import nodes
@@ -7,7 +11,7 @@ from docutils import nodes
 from lorantk.publishing.display import number_text
 from lorantk.publishing.sphinx_ext.base import BuildDirective
 from lorantk.publishing.sphinx_ext.pieces import Disclosure, facts, table, text
-from lorantk.publishing.trust import read_result
+from lorantk.publishing.trust import percent, read_ledger, read_result
 
 
 class Trust(BuildDirective):
@@ -25,7 +29,6 @@ class Trust(BuildDirective):
         if not path.is_file():
             return [text("No result of this check is kept yet.")]
         result = read_result(path)
-        rows = [[self.cell(cell) for cell in row] for row in result["rows"]]
         device = result["device"]
         made = [
             ("Command", [nodes.literal("", result["command"])]),
@@ -33,12 +36,37 @@ class Trust(BuildDirective):
             ("Device", f"{device['platform']}, {device['cores']} cores, {device['processor']}"),
             ("Versions", ", ".join(f"{name} {number}" for name, number in result["versions"].items())),
         ]
-        summary = nodes.paragraph("", "", *self.markdown(result["summary"]))
-        how = Disclosure("", facts(made), summary="How this was checked")
-        return [summary, table(result["columns"], rows, result["title"]), how]
+        return [*self.shown(result), Disclosure("", facts(made), summary="How this was checked")]
+
+    def shown(self, result):
+        """The paragraph and the table."""
+        rows = [[self.cell(cell) for cell in row] for row in result["rows"]]
+        return [nodes.paragraph("", "", *self.markdown(result["summary"])), table(result["columns"], rows, result["title"])]
 
     def cell(self, content):
         """A cell: Markdown, or a number in few digits."""
         if isinstance(content, str):
             return self.markdown(content)
         return [nodes.Text(str(content) if isinstance(content, int) else number_text(content, ".2g"))]
+
+
+class Ledger(Trust):
+    """What a ledger says, in one paragraph, and its table; the argument is its file, relative to the page."""
+
+    def content_nodes(self):
+        """A paragraph and a table."""
+        path = Path(self.env.doc2path(self.env.docname)).parent / self.arguments[0]
+        self.env.note_dependency(str(path))
+        return self.shown(read_ledger(path))
+
+
+def coverage_role(name, rawtext, content, lineno, inliner, options=None, context=()):
+    """How often the interval of this name covers, beside what it states, from the ledger of calibration."""
+    env = inliner.document.settings.env
+    path = Path(env.srcdir, "book/trust/ledgers/calibration.json")
+    env.note_dependency(str(path))
+    records = {record["name"]: record for record in json.loads(path.read_bytes())} if path.is_file() else {}
+    if content not in records:
+        message = inliner.reporter.error(f"expected a name of {path.name}, got {content!r}", line=lineno)
+        return [inliner.problematic(rawtext, rawtext, message)], [message]
+    return [nodes.Text(f"{percent(records[content]['measured'])} ({percent(records[content]['nominal'])} stated)")], []
