@@ -25,7 +25,8 @@ def test_laws_give_their_closed_values():
     assert false_alarm({"law": "p_value", "bound": 1e-7, "tests": 12}) == pytest.approx(1.2e-6)
     assert false_alarm({"law": "margin", "deviations": 1.644854}) == pytest.approx(0.05, rel=1e-6)
     assert false_alarm({"law": "margin", "deviations": 100}) == LEAST
-    assert false_alarm({"law": "stated", "failure": 1e-7}) == 1e-7
+    assert false_alarm({"law": "margin", "deviations": 2.093024, "freedom": 19, "tests": 2}) == pytest.approx(0.05, rel=1e-6)
+    assert false_alarm({"law": "stated", "failure": 1e-7, "note": "words"}) == 1e-7
 
 
 def test_an_unknown_law_is_refused():
