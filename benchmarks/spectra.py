@@ -135,7 +135,7 @@ def streamed(N=20_000, n=1024, memory=5 * 10**9):
     yield row | {"method": "lorantk", "peak_mib": peak_mib() - before, "relative_error": error}
 
 
-def free(N=100_000, n=256, probes=16, depth=24):
+def free(N=100_000, n=256, probes=12, depth=48):
     """Read the spectrum of a kernel that would take 80 GB."""
     network, x = methods.setting("full", N, n, 3, 1)
     begin, busy = time.perf_counter(), time.process_time()
