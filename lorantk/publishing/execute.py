@@ -124,7 +124,6 @@ def execute(source, output, records, failed, parameters=None):
                 cwd=source.parent,
                 progress_bar=sys.stderr.isatty(),  # cells done and time left, where a person looks on
                 start_timeout=120,
-                shutdown_kernel="immediate",  # a kernel that is asked to end would first finish its cell
                 extra_arguments=["--log-level=ERROR"],  # of the kernel: no warning that it listens on loopback
             )
             executed = normalised(nbformat.read(running, as_version=4))
