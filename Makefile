@@ -45,7 +45,7 @@ notebook: $(READY) $(if $(findstring audit,$(N)),$(PEFT_READY)) ## Execute one n
 	@$(RUN) -m lorantk.publishing.execute "$(N)" -p "$(P)"
 	@$(RUN) -m lorantk.publishing.preview "$(N)"
 
-bench: $(READY) ## Time kernels and spectra side by side into _build/bench (about an hour; BENCH="--quick" to try)
+bench: $(READY) ## Time kernels and spectra side by side into _build/bench (20 to 45 minutes; BENCH="--quick" to try)
 	@$(RUN) benchmarks/run.py --uv "$(UV)" $(BENCH)
 
 adapters: $(PEFT_READY) ## Make the PEFT adapters that the chapter on audits reads: _build/adapters
@@ -74,7 +74,7 @@ faults: $(READY) ## Plant faults in a copy, each of which tests and a chapter mu
 
 mutate: $(READY) | $(filter .uv/%,$(UV)) ## Change the code at random places and run its tests: book/trust/mutation.json (hours; SAMPLE=200 SEED=0)
 	@$(UV) run --quiet --no-sync --with cosmic-ray==8.7.0 scripts/mutate.py \
-	  --sample $(or $(SAMPLE),200) --seed $(or $(SEED),0)
+	  --sample $(or $(SAMPLE),200) --seed $(or $(SEED),0) --cores $(CORES)
 
 kills: $(READY) ## Kill builds at random moments, build again and compare: book/trust/kills.json (half an hour; KILLS=50 SEED=0)
 	@$(RUN) scripts/kills.py --kills $(or $(KILLS),50) --seed $(or $(SEED),0)

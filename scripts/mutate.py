@@ -12,10 +12,12 @@ import ast
 import hashlib
 import json
 import math
+import queue
 import random
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import copies
@@ -175,20 +177,36 @@ def main() -> int:
     old = json.loads(RESULT.read_text()) if RESULT.exists() else {"survivors": [], "kills": []}
     old = {_identity(mutant): mutant for mutant in old["survivors"] + old["kills"]}
     known = {key: old[key] for key in map(_identity, chosen) if key in old and old[key]["sources"] == version(old[key]["file"])}
-    copy = copies.make("mutants")
-    with tqdm([mutant for mutant in chosen if _identity(mutant) not in known], file=sys.stdout) as bar:
-        for mutant in bar:
-            if time.monotonic() > stop:
-                break
-            file = mutant["file"]
-            bar.set_description(f"{Path(file).stem}:{mutant['line']}")
-            mutant["outcome"] = judge(copy, mutant, baseline(copy, file))
-            mutant["sources"] = version(file)
-            if mutant["outcome"] != "killed":
-                bar.write(f"{mutant['outcome']}: {file}:{mutant['line']}\n  {mutant['old']}\n  {mutant['new']}", file=sys.stdout)
+    waiting = [mutant for mutant in chosen if _identity(mutant) not in known]
+    free = queue.SimpleQueue()
+    for number in range(options.cores):
+        free.put(copy := copies.make(f"mutants-{number}"))
+    # One after the other and before all else: processor time is counted over all children.
+    usual = {file: baseline(copy, file) for file in sorted({mutant["file"] for mutant in waiting})}
+
+    def attempt(mutant):
+        copy = free.get()
+        try:
+            return None if time.monotonic() > stop else judge(copy, mutant, usual[mutant["file"]])
+        finally:
+            free.put(copy)
+
+    pool = ThreadPoolExecutor(options.cores)
+    futures = {pool.submit(attempt, mutant): mutant for mutant in waiting}
+    try:
+        for future in tqdm(as_completed(futures), total=len(futures), file=sys.stdout):
+            mutant, outcome = futures[future], future.result()
+            if outcome is None:
+                continue
+            mutant |= {"outcome": outcome, "sources": version(mutant["file"])}
+            if outcome != "killed":
+                told = f"{outcome}: {mutant['file']}:{mutant['line']}\n  {mutant['old']}\n  {mutant['new']}"
+                tqdm.write(told, file=sys.stdout)
                 mutant["reason"] = old.get(_identity(mutant), {}).get("reason", "")
             known[_identity(mutant)] = mutant
             write(summary(options.seed, len(every), list(known.values())))
+    finally:
+        pool.shutdown(cancel_futures=True)
     write(summary(options.seed, len(every), list(known.values())))
     return int(any(mutant["outcome"] == "survived" and not mutant["reason"] for mutant in known.values()))
 

@@ -2,6 +2,8 @@
 
 import time
 
+from lorantk.publishing.build import words_left
+
 EVERY = 20  # seconds from one line to the next
 KEY = "time-left/seconds"
 
@@ -32,7 +34,7 @@ class TimeLeft:
                 self.said = time.monotonic()
                 reporter = self.config.pluginmanager.get_plugin("terminalreporter")
                 reporter.ensure_newline()
-                reporter.write_line(f"{len(self.waiting)} left, about {self.seconds_left() / 60:.1f} min")
+                reporter.write_line(words_left(len(self.waiting), self.seconds_left()))
 
     def seconds_left(self):
         """The usual time of each test that is left, times how fast this run is; the mean where a test has no usual time."""

@@ -20,7 +20,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "poison",
         "prediction",
         "protocols",
-        "rates",
         "results",
         "spectra",
         "statistics",

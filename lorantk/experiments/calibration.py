@@ -16,11 +16,10 @@ import numpy as np
 from scipy import stats
 
 from lorantk.experiments.bridge import agreement
-from lorantk.experiments.rates import fit_power_law
 from lorantk.experiments.statistics import paired_interval
 from lorantk.files import write_whole
 from lorantk.theory import lanczos
-from lorantk.theory.rates import fit_power, fit_power_known_errors
+from lorantk.theory.rates import fit_power, fit_power_known_errors, fit_power_sampled
 
 CONFIDENCE = 1 - 1e-6  # of the interval of a measured coverage
 
@@ -102,7 +101,7 @@ def together(rng):
 def bootstrap(rng):
     """Errors of five widths, 16 each, that fall like the root of the width."""
     widths = np.array([10, 32, 100, 320, 1000])
-    law = fit_power_law(widths, rng.standard_normal((5, 16)) / np.sqrt(widths)[:, None], rng=rng)
+    law = fit_power_sampled(widths, rng.standard_normal((5, 16)) / np.sqrt(widths)[:, None], rng=rng)
     return law.low, law.high, -0.5
 
 
@@ -177,7 +176,7 @@ CASES = (
     Case("mean of paired differences", "paired_interval", "20 seeds, normal", (*SWEEPS, "27"), 0.95, student, 20000, 0.95),
     Case("mean of differences of accuracies", "paired_interval", "20 seeds, skewed", SWEEPS, 0.95, accuracies, 20000, 0.93),
     Case("intervals that hold together", "paired_interval", "40 comparisons", SWEEPS[:4], 0.95, together, 2000, 0.95),
-    Case("exponent, bootstrap", "fit_power_law", "5 widths, 16 draws", ("02", "08", "09", "11"), 0.95, bootstrap, 8000, 0.93),
+    Case("exponent, bootstrap", "fit_power_sampled", "5 widths, 16 draws", ("02", "08", "09", "11"), 0.95, bootstrap, 8000, 0.93),
     Case("exponent, regression", "fit_power", "5 points", ("02", "03", "07", "20", "26", "27"), 0.95, regression, 8000, 0.95),
     Case("exponent, known errors", "fit_power_known_errors", "3 points", ("02",), 0.95, known_errors, 8000, 0.95),
     Case("mean of Kendall's τ", "agreement", "10 networks, 60 models", ("14",), 0.95, kendall, 4000, 0.93),

@@ -41,6 +41,11 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
     return np.eye(CLASSES)[labels]
 
 
+def batch(pixels: np.ndarray, labels: np.ndarray) -> tuple[Array, Array]:
+    """Return inputs and targets of a network, shapes ``(N, 64)`` and ``(N, 5)``, from raw grey values and labels."""
+    return jnp.asarray(normalise(pixels)), jnp.asarray(one_hot(labels))
+
+
 def fresh_head(network: Network, *, key: Array) -> Network:
     """Replace the last layer by a new one, Gaussian of variance ``1/n_{L-1}``."""
     C, n = network.layers[-1].W.shape
@@ -64,6 +69,6 @@ def pretrained(hidden: tuple[int, ...], *, seed: int, steps: int = 100, rate: fl
     network = init_network((64, *hidden, CLASSES), key=first)
     if steps:
         old = transfer_digits()[0]
-        x, y = jnp.asarray(normalise(old.pixels)), jnp.asarray(one_hot(old.labels))
+        x, y = batch(*old)
         network = train(network, x, y, rates=rate, steps=steps, loss="cross-entropy", method="adam", eps=1e-8).network
     return fresh_head(network, key=second)

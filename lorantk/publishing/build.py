@@ -58,6 +58,13 @@ def executed(names):
     return [BUILD / "executed" / find_notebook(name).name for name in names]
 
 
+def words_left(count: int, seconds: float | None) -> str:
+    """Say what is left of a long piece of work, such as "3 left, about 35 s"; without the time where it is None."""
+    if seconds is None:
+        return f"{count} left"
+    return f"{count} left, about {seconds:.0f} s" if seconds < 100 else f"{count} left, about {seconds / 60:.0f} min"
+
+
 class Progress:
     """What runs, how many jobs and about how much time are left: a bar on a terminal, plain lines elsewhere.
 
@@ -107,9 +114,7 @@ class Progress:
 
     def words_left(self):
         """What is left, in words."""
-        seconds = self.seconds_left()
-        about = "" if seconds is None else f", about {seconds:.0f} s" if seconds < 100 else f", about {seconds / 60:.0f} min"
-        return f"{self.left} left{about}"
+        return words_left(self.left, self.seconds_left())
 
     def draw(self):
         """Draw the bar anew."""

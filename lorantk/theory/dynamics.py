@@ -24,8 +24,8 @@ from lorantk.theory.networks import (
     replace_parameters,
     trained_parameters,
 )
+from lorantk.theory.objectives import loss_values
 
-LOSSES = ("squared", "cross-entropy")
 METHODS = ("sgd", "momentum", "adam")
 STATUS = ("unfinished", "reached", "diverged")
 
@@ -49,25 +49,6 @@ class Run(NamedTuple):
     losses: Array
     steps: Array
     status: Array
-
-
-def total_loss(outputs: Float[Array, "N C"], targets: Float[Array, "N C"], loss: str) -> Float[Array, ""]:
-    r"""Return the loss, summed (not averaged) over examples.
-
-    ``"squared"``: ``½ Σ_i |f(x_i) - y_i|²``. ``"cross-entropy"``: ``-Σ_i Σ_c y_ic log softmax_c f(x_i)`` in nats, where the
-    rows of ``targets`` are probabilities (one-hot labels).
-
-    Raises
-    ------
-    ValueError
-        A loss that is none of `LOSSES`.
-    """
-    if loss not in LOSSES:
-        msg = f"loss must be one of {', '.join(LOSSES)}; got {loss!r}"
-        raise ValueError(msg)
-    if loss == "squared":
-        return ((outputs - targets) ** 2).sum() / 2
-    return -(targets * jax.nn.log_softmax(outputs)).sum()
 
 
 def _by_kind(network, value, name):
@@ -106,7 +87,7 @@ def _train(network, x, y, rates, eps, decay, batches, target, blow_up, *, steps,
 
     def batch_loss(parameters, t):
         rows = slice(None) if batches is None else batches[jnp.minimum(t, steps - 1)]
-        return total_loss(forward(replace_parameters(network, parameters), x[rows]), y[rows], loss)
+        return loss_values(forward(replace_parameters(network, parameters), x[rows]), y[rows], loss=loss).sum()
 
     def running(carry):
         _, _, _, t, status = carry
@@ -147,7 +128,7 @@ def train(
 ) -> Run:
     r"""Train the matrices that train, until ``steps`` are done, the loss is at most ``target``, or the run diverges.
 
-    Each step is ``θ_p ← θ_p - η_p (u_p + λ_p θ_p)``. The direction u_p is the gradient of `total_loss` (``"sgd"``), its
+    Each step is ``θ_p ← θ_p - η_p (u_p + λ_p θ_p)``. The direction u_p is the gradient of the summed loss (``"sgd"``), its
     heavy-ball sum ``Σ_k 0.9ᵏ ∇_{t-k}`` (``"momentum"``), or Adam's ``m̂/(√v̂ + ε_p)`` with β = (0.9, 0.999), in which 0/0 counts
     as 0 (``"adam"``). The function is jitted and can be mapped with `jax.vmap` over networks, rates, eps and decay.
 
@@ -162,7 +143,7 @@ def train(
     steps
         Largest number of steps.
     loss
-        One of `LOSSES`.
+        One of `lorantk.theory.objectives.LOSSES`.
     method
         One of `METHODS`.
     eps, decay
@@ -292,7 +273,7 @@ def gradient_flow(
     @jax.jit
     def velocity(flat):
         def value(parameters):
-            return total_loss(forward(replace_parameters(network, parameters), x), y, loss)
+            return loss_values(forward(replace_parameters(network, parameters), x), y, loss=loss).sum()
 
         gradient = jax.grad(value)(unravel(flat))
         return -ravel_pytree({name: rates[name[0]] * g for name, g in gradient.items()})[0]

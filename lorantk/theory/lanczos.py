@@ -180,14 +180,15 @@ def trace(rule: Quadrature, f: Callable) -> Estimate:
     The value lies half-way between the two rules. For functions other than those named above the interval is no bound.
     """
     nodes = np.clip(rule.nodes, 0, None)
-    gauss = (rule.weights * f(nodes)).sum(axis=1)
+    images = f(nodes)
+    gauss = (rule.weights * images).sum(axis=1)
     radau = (rule.radau_weights * f(np.clip(rule.radau_nodes, 0, None))).sum(axis=1)
     values, open_still = (gauss + radau) / 2, abs(_mean(rule, gauss - radau)) / 2
     if rule.total is not None:
         # Probes alone: what the columns of Q say of the trace is exact.
         traces, q = (rule.weights * nodes).sum(axis=1), rule.deflated
         missed = np.append(np.zeros(q), traces[q:] - (rule.total - traces[:q].sum()))
-        values = values - _slope(f(nodes[q:]), nodes[q:], rule.weights[q:]) * missed
+        values = values - _slope(images[q:], nodes[q:], rule.weights[q:]) * missed
     samples = values[rule.deflated :]
     sampling = stats.t.ppf(0.975, len(samples) - 1) * samples.std(ddof=1) / np.sqrt(len(samples))
     return Estimate(float(_mean(rule, values)), float(sampling + open_still))

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from lorantk.theory.dynamics import drift, sized_rates, total_loss, train, weighted_ntk
+from lorantk.theory.dynamics import drift, sized_rates, train, weighted_ntk
 from lorantk.theory.kernels import ntk_terms
 from lorantk.theory.networks import Network, forward
+from lorantk.theory.objectives import loss_values
 
 
 def movement(residual, h_squared, delta_squared, Ah_squared, scale=1.0):
@@ -108,7 +109,8 @@ def journey(
         As `lorantk.theory.dynamics.train`.
     """
     rates = sized_rates(network, x, relative, step)
-    run = train(network, x, y, rates=rates, steps=steps, target=fraction * total_loss(forward(network, x), y, "squared"))
+    target = fraction * loss_values(forward(network, x), y, loss="squared").sum()
+    run = train(network, x, y, rates=rates, steps=steps, target=target)
     ends, moving = (run.network, network), {kind: jnp.sign(rate) for kind, rate in rates.items()}
     raw, weighted = ([weighted_ntk(net, r, x, outputs="full") for net in ends] for r in (moving, rates))
     growth = jnp.einsum("iicc->", weighted[0]) / jnp.einsum("iicc->", weighted[1])

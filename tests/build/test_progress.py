@@ -72,7 +72,7 @@ def test_tests_say_what_is_left_by_the_last_run_at_the_pace_of_this_one(monkeypa
     finish("a", 20.0, now=21.0)
     # b at half the speed of last time, c as long as the mean; two workers
     assert plugin.seconds_left() == (120 + 20) / 2
-    assert lines == ["2 left, about 1.2 min"]
+    assert lines == ["2 left, about 70 s"]
     finish("b", 120.0, now=22.0)
     finish("c", 5.0, now=90.0)
     assert len(lines) == 1  # not twice within seconds, and not when nothing is left
@@ -84,4 +84,4 @@ def test_the_first_run_of_tests_goes_by_its_own_mean(monkeypatch):
     plugin, finish, lines, _ = run_of_tests(monkeypatch, {})
     finish("a", 30.0, now=30.0)
     assert plugin.seconds_left() == 30.0
-    assert lines == ["2 left, about 0.5 min"]
+    assert lines == ["2 left, about 30 s"]

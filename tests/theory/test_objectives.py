@@ -78,6 +78,13 @@ def test_the_traced_kernel_does_not_give_the_objective():
     assert float(jnp.abs(wrong - signed).max() / jnp.abs(signed).max()) > 0.05
 
 
+def test_losses_are_those_of_one_sample_each():
+    F, t = jnp.array([[1.0, 2.0], [0.0, 0.0]]), jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(objectives.loss_values(F, t, loss="squared"), [2, 0.5])
+    values = objectives.loss_values(F, t, loss="cross-entropy")
+    np.testing.assert_allclose(values, [np.log(1 + np.e), np.log(2)], rtol=1e-14)
+
+
 @pytest.mark.parametrize("loss", objectives.LOSSES)
 def test_the_output_gradient_is_the_derivative_of_the_loss(loss):
     F, t = jax.random.normal(jax.random.key(0), (N1, C)), jax.nn.softmax(jax.random.normal(jax.random.key(1), (N1, C)))

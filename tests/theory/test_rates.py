@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from lorantk.theory.rates import fit_power, fit_power_known_errors
+from lorantk.theory.rates import fit_power, fit_power_known_errors, fit_power_sampled
+
+SIZES = (8, 32, 128, 512)
 
 
 def test_a_power_law_is_found_exactly():
@@ -40,3 +42,40 @@ def test_a_fit_with_known_errors_is_found_exactly_and_its_interval_is_that_of_a_
 def test_measurements_without_errors_are_refused(x, y, e):
     with pytest.raises(ValueError, match="at least two positive numbers"):
         fit_power_known_errors(x, y, e)
+
+
+def test_samples_without_spread_give_the_law_exactly():
+    samples = [[3 * n**-0.7] * 5 for n in SIZES]
+    law = fit_power_sampled(SIZES, samples, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(law[:4], (-0.7, -0.7, -0.7, 3), rtol=1e-12)
+    np.testing.assert_allclose(law.values, [sample[0] for sample in samples])
+
+
+@pytest.mark.parametrize("draws", [8, 40])
+def test_the_bootstrap_covers_the_true_exponent_at_about_its_stated_rate(draws):
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(1000):
+        law = fit_power_sampled(SIZES, [n**-0.5 * rng.normal(size=draws) for n in SIZES], rng=rng, resamples=300)
+        hits += law.low <= -0.5 <= law.high
+    # Percentiles of the redrawn exponents give 883 of 1000 with eight draws.
+    assert 905 <= hits <= 975
+
+
+def test_the_same_generator_gives_the_same_interval():
+    samples = [n**-0.5 * np.random.default_rng(n).normal(size=9) for n in SIZES]
+    first, again, other = (fit_power_sampled(SIZES, samples, rng=np.random.default_rng(k)) for k in (0, 0, 1))
+    assert (first.low, first.high) == (again.low, again.high)
+    assert first.low != other.low
+
+
+@pytest.mark.parametrize("sizes", [(8,), (8, 8), (0, 8), (8, 16, 32)])
+def test_sizes_that_do_not_fit_are_refused(sizes):
+    with pytest.raises(ValueError, match="two different positive sizes"):
+        fit_power_sampled(sizes, [[1.0, 2.0]] * min(len(sizes), 2), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("sample", [[1.0], [0.0, 0.0], [1.0, np.nan], [[1.0, 2.0]]])
+def test_samples_without_a_logarithm_are_refused(sample):
+    with pytest.raises(ValueError, match="finite errors, not all zero"):
+        fit_power_sampled((8, 16), [sample, [1.0, 2.0]], rng=np.random.default_rng(0))
