@@ -84,7 +84,10 @@ def test_functions_that_do_not_fit_are_refused():
         matrix_free.ntk(f, {}, x, outputs="trace")
     with pytest.raises(ValueError, match="outputs must be one of"):
         matrix_free.ntk(f, params, x, outputs="mean")
-    with pytest.raises(ValueError, match=r"memory must be at least \d+ bytes, .*; got 1000"):
-        matrix_free.ntk(f, params, x, outputs="trace", memory=1000)
+    # The kernel, and three rows of J for the 3 outputs.
+    least = 11 * 11 * 8 + 3 * 3 * sum(p.size for p in params.values()) * 8
+    with pytest.raises(ValueError, match=f"memory must be at least {least} bytes, .*; got {least - 1}"):
+        matrix_free.ntk(f, params, x, outputs="trace", memory=least - 1)
+    matrix_free.ntk(f, params, x, outputs="trace", memory=least)
     with pytest.raises(ValueError, match=r"R must have shape \(11, 3, k\)"):
         matrix_free.fisher_eigenvalues(f, params, x, jnp.ones((11, 2, 1)))
