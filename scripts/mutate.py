@@ -169,6 +169,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sample", type=int, default=200, help="how many mutants (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--cores", type=int, default=2, help="how many are judged at a time (default: 2)")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this time; a later run goes on")
     options = parser.parse_args()
     stop = time.monotonic() + options.seconds
