@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -71,23 +72,24 @@ def run(copy: Path, arguments: list[str], *, cpu_seconds: float | None = None) -
         "PYTHONPATH": str(copy), "COLUMNS": "400", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(CACHE),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }  # fmt: skip
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(
         [PYTHON, *arguments], cwd=copy, env=os.environ | settings, text=True, preexec_fn=limit, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    # A process that waits for ever takes no processor time.
+    patience = threading.Timer(3600, os.killpg, (process.pid, signal.SIGXCPU))
     try:
-        # A process that waits for ever takes no processor time.
-        output, _ = process.communicate(timeout=None if cpu_seconds is None else 3600)
-        status = process.returncode
-    except subprocess.TimeoutExpired:
-        output, status = "", -signal.SIGXCPU
+        if cpu_seconds is not None:
+            patience.start()
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     finally:
+        patience.cancel()
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return status, output, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return process.returncode, output, usage.ru_utime + usage.ru_stime
 
 
 def run_tests(copy: Path, tests: list[str], **limits) -> tuple[int, str, float]:

@@ -181,14 +181,12 @@ def main() -> int:
     waiting = [mutant for mutant in chosen if _identity(mutant) not in known]
     free = queue.SimpleQueue()
     for number in range(options.cores):
-        free.put(copy := copies.make(f"mutants-{number}"))
-    # One after the other and before all else: processor time is counted over all children.
-    usual = {file: baseline(copy, file) for file in sorted({mutant["file"] for mutant in waiting})}
+        free.put(copies.make(f"mutants-{number}"))
 
     def attempt(mutant):
         copy = free.get()
         try:
-            return None if time.monotonic() > stop else judge(copy, mutant, usual[mutant["file"]])
+            return None if time.monotonic() > stop else judge(copy, mutant, baseline(copy, mutant["file"]))
         finally:
             free.put(copy)
 

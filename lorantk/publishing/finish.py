@@ -34,6 +34,10 @@ VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "met
 LINK = re.compile(r'<a class="[^"]*\breference internal\b[^"]*" href="([^"#]*)#([^"]+)"')
 TARGET = re.compile(r'<(?:div class="(?:math|proof|citation)\b|tr class="row-)[^>]*? id="([^"]+)"[^>]*>')
 TIP_LIMIT = 2500  # characters: a statement, not a page
+TABLE = re.compile(r'<table class="(?:lorantk-table )?table".*?</table>', re.DOTALL)
+TITLE = re.compile(r'<th class="head[^>]*>(.*?)</th>', re.DOTALL)
+ROW = re.compile(r"<tr.*?</tr>", re.DOTALL)
+CELL = re.compile(r'<td(?=[ >])(?! class="lorantk-group")')
 DRAWING = re.compile(r'<img (?![^>]*loading=)([^>]*src="([^"]*_images/[^"]+\.svg)"[^>]*)>')
 SIZE = re.compile(r'<svg[^>]*? width="(?P<width>[\d.]+)pt" height="(?P<height>[\d.]+)pt"')
 PIXELS = 96 / 72  # of a style sheet in a point
@@ -56,6 +60,21 @@ def accessible(page):
         page = pattern.sub(replacement, page)
     # A formula alone names no link.
     return SYMBOL.sub(lambda link: f'{link[1]} aria-label="Notation: {plain_tex(link[3])}"{link[2]}', page)
+
+
+def labelled(page):
+    """`page`, each cell of its tables with the title of its column in `data-label`, which phones show in front of the cell."""
+
+    def cells(table):
+        titles = [plain_tex(re.sub(r"<[^>]*>|\\[()]", "", title)).replace('"', "&quot;") for title in TITLE.findall(table[0])]
+
+        def row(found):
+            names = iter(titles)
+            return CELL.sub(lambda _: f'<td data-label="{next(names, "")}"', found[0])
+
+        return ROW.sub(row, table[0])
+
+    return TABLE.sub(cells, page)
 
 
 def drawn_late(page, folder):
@@ -162,7 +181,7 @@ def finish(folder):
     """
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts}
     pages = {
-        name: drawn_late(accessible(light(path.read_text())), path.parent) for name, path in paths.items()
+        name: drawn_late(labelled(accessible(light(path.read_text()))), path.parent) for name, path in paths.items()
     }
     found = {name: targets(page) for name, page in pages.items()}
     for name, page in pages.items():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from lorantk.publishing.errors import PublishingError
-from lorantk.publishing.finish import accessible, drawn_late, element, finish, light, plain_tex
+from lorantk.publishing.finish import accessible, drawn_late, element, finish, labelled, light, plain_tex
 
 HEAD = '<html><head><meta charset="utf-8" /></head>'
 THEOREM = (
@@ -32,6 +32,18 @@ def test_names_are_the_words_shown():
     assert 'tabindex="0"' in accessible('<div class="pst-scrollable-table-container"><table></table></div>')
     symbol = '<a class="lorantk-symbol reference internal" href="n.html#s"><span class="math x">\\(\\sigma_a^2\\)</span></a>'
     assert 'aria-label="Notation: σa²"' in accessible(symbol)
+
+
+def test_cells_of_a_table_know_the_title_of_their_column():
+    titles = r'<th class="head"><p>Statement</p></th><th class="head"><p>of \(\sigma^2\)</p></th>'
+    head = f'<thead><tr class="row-odd">{titles}</tr></thead>'
+    group = '<tr><td class="lorantk-group" colspan="2"><p>G</p></td></tr>'
+    row = '<tr><td><p>a</p></td><td class="x"><p>b</p></td></tr>'
+    for classes in ("table", "lorantk-table table"):
+        page = labelled(f'<table class="{classes}">{head}<tbody>{group}{row}</tbody></table>{row}')
+        assert f'{group}<tr><td data-label="Statement"><p>a</p></td><td data-label="of σ²" class="x"><p>b</p></td></tr>' in page
+        assert page.endswith(row)
+    assert "data-label" not in labelled(f'<table border="1" class="dataframe">{head}{row}</table>')
 
 
 def test_an_element_ends_where_it_ends_and_has_no_links():

@@ -118,6 +118,18 @@ def test_the_front_page_answers_in_one_screen(file_visitor, page):
     assert seen.page.locator(".lorantk-front .lorantk-badge").count() >= 5
 
 
+def test_a_phone_shows_each_row_of_a_table_as_a_list_with_the_titles_of_its_columns(file_visitor):
+    page = file_visitor("index.html").page
+    cell = page.locator("td[data-label='Verdict']").first
+    title = "cell => getComputedStyle(cell, '::before').content"
+    assert cell.evaluate(title) == "none"
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert "Verdict" in cell.evaluate(title)
+    assert cell.bounding_box()["y"] > page.locator("td[data-label='Statement']").first.bounding_box()["y"]
+    outside = "[...document.querySelectorAll('td')].filter(cell => cell.getBoundingClientRect().right > innerWidth).length"
+    assert page.evaluate(outside) == 0
+
+
 def test_every_chapter_says_how_to_run_it(site):
     for source in sorted(Path("notebooks").glob("*.ipynb")):
         page = BeautifulSoup((site / "notebooks" / f"{source.stem}.html").read_text(), "html.parser")
