@@ -77,7 +77,8 @@ def test_the_equal_rate_variance_is_that_of_the_gauge(method):
 
 
 def test_wrong_input_is_named(problem):
-    with pytest.raises(ValueError, match="k must be positive; got -1"):
-        rescale(problem[0], -1)
+    for k in (-1, 0):
+        with pytest.raises(ValueError, match=f"k must be positive; got {k}"):
+            rescale(problem[0], k)
     with pytest.raises(ValueError, match="method must be one of sgd, momentum, adam; got 'lion'"):
         equivalent_rates(RATES, 2.0, "lion")
