@@ -123,6 +123,13 @@ def test_a_diverged_run_is_recorded_as_diverged(problem):
     assert run.steps < 30
 
 
+def test_a_large_loss_that_falls_is_no_divergence(problem):
+    network, x, y = problem
+    run = train(network, x, 1e5 * y, rates=1e-6, steps=3)
+    assert run.losses[0] > 1e9
+    assert STATUS[int(run.status)] == "unfinished"
+
+
 def test_train_maps_over_networks_and_rates(problem):
     _, x, y = problem
     networks = [init_network((3, 4, 2), key=jax.random.key(i), activation="tanh") for i in range(2)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lorantk.theory.adapters import adapt, adapter
-from lorantk.theory.dynamics import STATUS, gradient_flow, train, weighted_ntk
+from lorantk.theory.dynamics import STATUS, gradient_flow, sized_rates, train, weighted_ntk
 from lorantk.theory.kernels import gradient_factors, ntk_terms
 from lorantk.theory.laziness import flow_growth, journey, laziness, movement
 from lorantk.theory.networks import Layer, Network, forward, init_network
@@ -82,3 +82,17 @@ def test_rows_of_zeros_a_scale_of_zero_and_a_rate_of_zero_change_nothing_in_a_jo
     assert expected.status == STATUS.index("reached")
     moving = journey(network, x, y, relative={"A": 1.0, "B": 1.0}, **options)
     assert abs(moving.raw / expected.raw - 1) > 1e-3
+
+
+def test_a_journey_tells_how_much_the_trace_of_the_weighted_kernel_grew():
+    network, x, y = one_layer("relu", last=False)
+    relative, start = {"A": 1.0, "B": 1.0}, (forward(network, x) - y)[0, 0] ** 2 / 2
+    rates = sized_rates(network, x, relative, 0.5)
+    end = train(network, x, y, rates=rates, steps=300, target=start / 2).network
+
+    def trace(net):
+        return sum(rates[name[0]] * K[0, 0] for name, K in ntk_terms(net, x, outputs="trace").items())
+
+    growth = journey(network, x, y, relative=relative, step=0.5, fraction=0.5, steps=300).growth
+    np.testing.assert_allclose(growth, trace(end) / trace(network), rtol=1e-10)
+    assert abs(growth - 1) > 1e-3

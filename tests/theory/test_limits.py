@@ -77,6 +77,12 @@ def test_coinciding_and_collinear_inputs_and_zeros_give_numbers(activation):
         np.testing.assert_allclose(K[:3, 6:9], 3.7 * K[:3, :3], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("activation", limits.CLOSED_FORMS)
+def test_hidden_states_of_zero_have_covariance_zero(activation):
+    value = limits.dual_of_covariance(activation, jnp.zeros(1), jnp.full(1, 2.0), jnp.zeros(1))[0]
+    np.testing.assert_allclose(value, 0, atol=1e-15)
+
+
 def test_nearly_parallel_inputs_keep_full_accuracy():
     # Two layers: K = Σ¹ Σ̇² + Σ² with Σ̇² = 1 - angle/π, for an angle that a cosine in float64 cannot hold.
     x = jnp.array([[1.0, 0.0], [1.0, 1e-9]])

@@ -39,6 +39,11 @@ def test_a_single_input_gives_the_row_of_the_batch():
     np.testing.assert_allclose(networks.forward(network, x[2]), networks.forward(network, x)[2], rtol=1e-14)
 
 
+def test_the_variance_of_the_weights_is_two_for_relu_and_else_one():
+    variances = {name: networks.default_weight_variance(name) for name in networks.ACTIVATIONS}
+    assert variances == {"relu": 2, "erf": 1, "tanh": 1, "identity": 1}
+
+
 def test_weights_have_variance_sigma_w_squared_over_fan_in():
     network = networks.init_network((50, 400, 300), key=jax.random.key(0), weight_variance=3.0)
     for layer in network.layers:
