@@ -58,5 +58,7 @@ def test_what_is_compiled_stays_within_the_budget(outputs, roles):
 def test_a_budget_too_small_for_one_block_is_refused_before_anything_is_computed(monkeypatch):
     network = networks.init_network((5, 9, 3), key=jax.random.key(0))
     monkeypatch.setattr(blocks, "_factors", None)
-    with pytest.raises(ValueError, match=r"memory must be at least \d+ bytes, for a kernel of 20000 and .*; got 20001"):
-        kernels.ntk(network, inputs(50), outputs="trace", memory=20001)
+    least = budget(network, 50, 50, "trace", 1)
+    with pytest.raises(ValueError, match=f"memory must be at least {least} bytes, for a kernel of 20000 and .*; got {least - 1}"):
+        kernels.ntk(network, inputs(50), outputs="trace", memory=least - 1)
+    assert blocks.block_rows(network, 50, 50, symmetric=True, outputs="trace", memory=least) == 1

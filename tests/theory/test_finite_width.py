@@ -49,6 +49,17 @@ def test_the_bias_agrees_with_sampled_networks():
     assert abs(estimate.value) > 10 * estimate.error
 
 
+def test_what_the_bias_takes_off_has_mean_zero():
+    n, draws = 8, 100_000
+    limit = limits.recursion(X, depth=3)
+    y = np.random.default_rng(1).standard_normal((draws, n, 2)) @ np.linalg.cholesky(limit.sigma[0]).T
+    exact = finite_width.mean_given_first_layer(y, limit.sigma[0, 0, 1], activation="relu", weight_variance=2.0).sum(axis=0)
+    plain, plain_error = exact.mean() - float(limit.kernel[-1, 0, 1]), exact.std() / np.sqrt(draws)
+    estimate = finite_width.bias(X, n, samples=draws, seed=2)
+    assert abs(plain - estimate.value) < 5 * np.hypot(plain_error, estimate.error)
+    assert estimate.error < plain_error / 2
+
+
 def test_adapters_replace_the_terms_of_their_layers_alone():
     config = adapter(2, scale=1.0, law="gaussian", variance=0.5)
     roles = ("full", "lora", "frozen")
