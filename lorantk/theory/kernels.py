@@ -31,8 +31,9 @@ from lorantk.theory.networks import TRAINED, Network, activation_derivative, che
 
 OUTPUTS = ("full", "diagonal", "trace")
 
-# A symmetric kernel is halved at most this often, and no further than to blocks of so many rows: smaller products lose more
-# of the machine's rate than the symmetry saves.
+# A symmetric kernel is halved at most this often, as each time copies the rows of all factors: a third time is a twentieth
+# faster at 1024 rows, and takes a fifth more memory. It is halved no further than to blocks of so many rows: smaller products
+# lose more of the machine's rate than the symmetry saves.
 HALVINGS = 2
 LEAST_ROWS = 128
 
