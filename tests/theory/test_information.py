@@ -48,6 +48,14 @@ def test_values_by_hand():
     assert information.renyi(SPECTRUM, order=2, unit="nats") == pytest.approx(-math.log((17 + 1 / 16) / 5.25**2))
 
 
+@pytest.mark.parametrize("entropy", ENTROPIES)
+@pytest.mark.parametrize("order", [0, 0.5, 2, math.inf])
+def test_spectra_may_be_stacked(entropy, order):
+    stack = np.random.default_rng(0).uniform(0.1, 3, size=(2, 5, 4))
+    rows = [[entropy(values, order=order, unit="nats") for values in spectra] for spectra in stack]
+    np.testing.assert_allclose(entropy(stack, order=order, unit="nats"), rows, rtol=1e-12)
+
+
 def test_bits_are_nats_over_log_2():
     nats, bits = (information.information_bits([3.0], unit=unit) for unit in ("nats", "bits"))
     assert nats == pytest.approx(bits * math.log(2))
