@@ -54,6 +54,12 @@ def fit_power(x: Float[np.ndarray, " k"], y: Float[np.ndarray, " k"], *, level: 
     return PowerFit(*map(float, (line.slope, line.slope - half, line.slope + half, np.exp(line.intercept))))
 
 
+def _slope_weights(x):
+    """Weights of the logarithms of y in the least-squares slope over ``log x``."""
+    centred = np.log(x) - np.log(x).mean()
+    return centred / (centred @ centred)
+
+
 def fit_power_known_errors(
     x: Float[np.ndarray, " k"], y: Float[np.ndarray, " k"], errors: Float[np.ndarray, " k"], *, level: float = 0.95
 ) -> PowerFit:
@@ -80,8 +86,7 @@ def fit_power_known_errors(
     if not (x.shape == y.shape == errors.shape and x.ndim == 1 and len(set(x.tolist())) > 1 and min(*x, *y, *errors) > 0):
         msg = f"x, y and errors must be at least two positive numbers each; got shapes {x.shape}, {y.shape} and {errors.shape}"
         raise ValueError(msg)
-    weights = np.log(x) - np.log(x).mean()
-    weights /= weights @ weights
+    weights = _slope_weights(x)
     slope = weights @ np.log(y)
     half = stats.norm.ppf((1 + level) / 2) * np.linalg.norm(weights * errors / y)
     constant = np.exp(np.log(y).mean() - slope * np.log(x).mean())
@@ -136,8 +141,7 @@ def fit_power_sampled(
     if any(s.ndim != 1 or len(s) < 2 or not np.isfinite(s).all() or not s.any() for s in squares):
         msg = f"expected samples of at least two finite errors, not all zero; got shapes {[s.shape for s in squares]}"
         raise ValueError(msg)
-    centred = np.log(sizes) - np.log(sizes).mean()
-    weights = centred / (centred @ centred)
+    weights = _slope_weights(sizes)
     # Row 0 is the sample itself, the others are redrawn.
     redrawn = [np.concatenate([s[None], s[rng.integers(len(s), size=(resamples, len(s)))]]) for s in squares]
     logs, variances = (np.stack(part) for part in zip(*map(_log_root_mean_square, redrawn), strict=True))
