@@ -83,9 +83,14 @@ def test_a_figure_wider_than_the_column_is_refused():
         figures.render("x", figure, DATA)
 
 
-def test_places_in_an_svg_are_rounded_and_nothing_else():
-    svg = b'<g transform="scale(0.015625)"><path d="M 10.123456 -3.9999 L 7.5 2"/><use x="72.00123" y="5.25"/></g>'
-    lean = b'<g transform="scale(0.015625)"><path d="M 10.12 -4 L 7.5 2"/><use x="72" y="5.25"/></g>'
+def test_an_svg_is_rounded_and_without_white_space_and_nothing_else_changes():
+    svg = b"""<g transform="scale(0.015625)">
+  <path d="M 10.123456 -3.9999
+L 7.5 2 z
+"/>
+  <use x="72.00123" y="5.25" style="fill: none"/>
+</g>"""
+    lean = b'<g transform="scale(0.015625)"><path d="M10.12 -4L7.5 2z"/><use x="72" y="5.25" style="fill: none"/></g>'
     assert figures.lean(svg) == lean
 
 
