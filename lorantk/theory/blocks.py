@@ -68,8 +68,8 @@ def _place(K, block, row, column):
     return jax.lax.dynamic_update_slice(K, block, (row, column, *[0] * (K.ndim - 2)))
 
 
-_factors = jax.jit(lambda network, x: kernels.gradient_factors(network, x))
-_block = jax.jit(kernels.from_factors, static_argnames=("outputs", "skipped"))
+_factors = jax.jit(kernels.gradient_factors, static_argnames="skipped")
+_block = jax.jit(kernels.from_factors, static_argnames="outputs")
 
 
 def _starts(N: int, b: int) -> list[tuple[int, int]]:
@@ -108,13 +108,13 @@ def ntk_in_blocks(network: Network, x1, x2=None, *, outputs: str, memory: int, p
     count = len(rows) * (len(rows) + 1) // 2 if symmetric else len(rows) * len(columns)
     with tqdm(total=count, desc="blocks", file=sys.stdout, disable=None if progress else True, leave=False) as bar:
         for start, stop in rows:
-            left = _factors(network, x1[start:stop])
+            left = _factors(network, x1[start:stop], skipped)
             for begin, end in columns:
                 if symmetric and begin > start:
                     break
                 same = symmetric and begin == start
-                right = None if same else _factors(network, y[begin:end])
-                block = _block(left, right, outputs=outputs, skipped=skipped)
+                right = None if same else _factors(network, y[begin:end], skipped)
+                block = _block(left, right, outputs=outputs)
                 del right
                 K = _place(K, block, start, begin)
                 if symmetric and not same:

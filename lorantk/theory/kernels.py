@@ -15,8 +15,9 @@ so the kernel, exactly and at every width, is the sum over those matrices of ``â
 equation 2 of the paper, and at ``B = 0`` the exact form of its equations 8 and 10.
 
 No array with one entry for each parameter is ever formed: everything is a product of matrices with at most NÂ·C rows. On one
-batch of 512 inputs or more the kernel is symmetric and five eighths of it are computed, from 256 on three quarters; at ``B = 0``
-the terms of A are not computed. With a budget of memory the kernel is computed in blocks, see `lorantk.theory.blocks`.
+batch of 512 inputs or more the kernel is symmetric and five eighths of it are computed, from 256 on three quarters. At
+``B = 0`` neither the terms of A are computed nor what the adapter adds to the outputs. With a budget of memory the kernel is
+computed in blocks, see `lorantk.theory.blocks`.
 """
 
 from dataclasses import replace
@@ -27,7 +28,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from lorantk.theory.networks import TRAINED, Network, activation_derivative, check_inputs, effective_weight, hidden_states
+from lorantk.theory.networks import (
+    TRAINED,
+    Network,
+    activation_derivative,
+    check_inputs,
+    effective_weight,
+    hidden_states,
+    trained_parameters,
+)
 
 OUTPUTS = ("full", "diagonal", "trace")
 
@@ -54,16 +63,33 @@ def backward_states(network: Network, ys: list[Array]) -> list[Array]:
     return deltas[::-1]
 
 
-def gradient_factors(network: Network, x: Float[Array, "N n0"]) -> dict[str, tuple[Array, Array]]:
+def _without(network: Network, skipped: frozenset[str]) -> Network:
+    """Return the network without the adapters whose A is skipped, see `silent`: the same function."""
+    return replace(
+        network,
+        layers=tuple(
+            replace(layer, A=None, B=None, scale=None) if f"A{l}" in skipped else layer
+            for l, layer in enumerate(network.layers, 1)
+        ),
+    )
+
+
+def gradient_factors(
+    network: Network, x: Float[Array, "N n0"], skipped: frozenset[str] = frozenset()
+) -> dict[str, tuple[Array, Array]]:
     """Return, for each matrix that trains, its backward factor ``(N, C, m)`` and its forward factor ``(N, k)``.
 
     The gradient of ``f_c(x_i)`` with respect to the matrix is the outer product of row ``[i, c]`` of the first and row ``i``
-    of the second. Names are those of `lorantk.theory.networks.trained_parameters`.
+    of the second. Names are those of `lorantk.theory.networks.trained_parameters`; those in ``skipped``, see `silent`, are
+    left out.
     """
-    hs, ys = hidden_states(network, x)
+    speaking = _without(network, skipped)
+    hs, ys = hidden_states(speaking, x)
     factors = {}
-    for l, (layer, h, delta) in enumerate(zip(network.layers, hs, backward_states(network, ys), strict=True), 1):
+    for l, (layer, h, delta) in enumerate(zip(network.layers, hs, backward_states(speaking, ys), strict=True), 1):
         for name in TRAINED[layer.role]:
+            if f"{name}{l}" in skipped:
+                continue
             if name == "W":
                 factors[f"W{l}"] = (delta, h)
             # The scale falls on the factor with r entries a row.
@@ -134,30 +160,22 @@ def silent(network: Network) -> frozenset[str]:
 
 @partial(jax.jit, static_argnames=("outputs", "skipped"))
 def _terms_jit(network, x1, x2, outputs, skipped):
-    left = gradient_factors(network, x1)
-    right = left if x2 is None else gradient_factors(network, x2)
-    shape = (x1.shape[0], right[next(iter(right))][1].shape[0], *trailing(network.layers[-1].W.shape[0], outputs))
-    return {
-        name: jnp.zeros(shape, factor[0].dtype)
-        if name in skipped
-        else _kernel([factor], None if x2 is None else [right[name]], outputs)
-        for name, factor in left.items()
-    }
+    left = gradient_factors(network, x1, skipped)
+    right = None if x2 is None else gradient_factors(network, x2, skipped)
+    terms = {name: _kernel([factor], None if right is None else [right[name]], outputs) for name, factor in left.items()}
+    zero = jnp.zeros_like(next(iter(terms.values())))
+    return {name: terms.get(name, zero) for name in trained_parameters(network)}
 
 
-def from_factors(left: dict, right: dict | None, *, outputs: str, skipped: frozenset[str] = frozenset()) -> Array:
-    """Return the kernel from the `gradient_factors` of two batches, or of one where ``right`` is None.
-
-    Matrices named in ``skipped``, see `silent`, are left out; shapes as in `ntk`.
-    """
-    heard = [name for name in left if name not in skipped] or list(left)
-    return _kernel([left[name] for name in heard], None if right is None else [right[name] for name in heard], outputs)
+def from_factors(left: dict, right: dict | None, *, outputs: str) -> Array:
+    """Return the kernel from the `gradient_factors` of two batches, or of one where ``right`` is None; shapes as in `ntk`."""
+    return _kernel(list(left.values()), None if right is None else [right[name] for name in left], outputs)
 
 
 @partial(jax.jit, static_argnames=("outputs", "skipped"))
 def _ntk_jit(network, x1, x2, outputs, skipped):
-    right = None if x2 is None else gradient_factors(network, x2)
-    return from_factors(gradient_factors(network, x1), right, outputs=outputs, skipped=skipped)
+    right = None if x2 is None else gradient_factors(network, x2, skipped)
+    return from_factors(gradient_factors(network, x1, skipped), right, outputs=outputs)
 
 
 def check_outputs(outputs: str) -> None:

@@ -36,8 +36,8 @@ def _shift(tree, distance: int, D: int):
 def _local_rows(network, x1, x2, *, outputs, skipped, D):
     """Return one device's rows of the kernel, from its own inputs."""
     symmetric = x2 is None
-    own = kernels.gradient_factors(network, x1)
-    visitor = own if symmetric else kernels.gradient_factors(network, x2)
+    own = kernels.gradient_factors(network, x1, skipped)
+    visitor = own if symmetric else kernels.gradient_factors(network, x2, skipped)
     me, b = jax.lax.axis_index(AXIS), len(x1 if symmetric else x2)
     K = jnp.zeros((len(x1), D * b, *kernels.trailing(widths(network)[-1], outputs)), x1.dtype)
 
@@ -47,7 +47,7 @@ def _local_rows(network, x1, x2, *, outputs, skipped, D):
     for step in range(D // 2 + 1 if symmetric else D):
         if step:
             visitor = _shift(visitor, 1, D)
-        block = kernels.from_factors(own, None if symmetric and not step else visitor, outputs=outputs, skipped=skipped)
+        block = kernels.from_factors(own, None if symmetric and not step else visitor, outputs=outputs)
         K = place(K, block, me + step)
         # Half-way round an even ring both devices of a pair have computed their block themselves.
         if symmetric and step and 2 * step != D:

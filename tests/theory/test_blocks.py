@@ -47,7 +47,7 @@ def test_what_is_compiled_stays_within_the_budget(outputs, roles):
     x = jax.ShapeDtypeStruct((b, 5), jnp.float64)
     factors = blocks._factors.lower(network, x).compile()
     shapes = jax.eval_shape(blocks._factors, network, x)
-    block = blocks._block.lower(shapes, shapes, outputs=outputs, skipped=frozenset()).compile()
+    block = blocks._block.lower(shapes, shapes, outputs=outputs).compile()
     held = N * N * 8 * 3 ** {"full": 2, "diagonal": 1, "trace": 0}[outputs]
     held_factors = factors.memory_analysis().output_size_in_bytes
     use = block.memory_analysis()

@@ -68,6 +68,18 @@ def test_only_a_zero_B_that_is_known_is_skipped():
     np.testing.assert_allclose(traced, kernels.ntk(network, x, outputs="trace"), rtol=1e-13)
 
 
+def test_what_is_skipped_is_not_computed():
+    network = adapted_network((64, 64, 64, 1), "lora", trained=False)
+    x = jax.random.normal(jax.random.key(7), (64, 64))
+
+    def work(skipped):
+        compiled = kernels._ntk_jit.lower(network, x, None, "trace", skipped).compile()
+        return compiled.cost_analysis()["flops"]
+
+    plain = kernels._ntk_jit.lower(adapted_network((64, 64, 64, 1), "full", trained=False), x, None, "trace", frozenset())
+    assert work(kernels.silent(network)) < plain.compile().cost_analysis()["flops"] < work(frozenset())
+
+
 @pytest.mark.parametrize("name", ["W2", "A1", "B2"])
 def test_weights_that_are_not_finite_are_refused_by_name(name):
     network = adapted_network((5, 9, 3), "lora")
