@@ -55,7 +55,7 @@ calibrate: $(READY) ## Measure by simulation how often the book's intervals cove
 	@$(RUN) -m lorantk.experiments.calibration book/trust/ledgers/calibration.json
 
 check-site: $(READY) $(AXE) ## Open every page of the built site in headless Chromium; screenshots in _build/screenshots
-	@$(RUN) -m pytest tests/site
+	@$(RUN) -m pytest tests/site --numprocesses $(CORES) --dist worksteal
 
 check-data: $(READY) ## Hold the data behind every figure of the build to the reference in expected/
 	@$(RUN) -m lorantk.publishing.reference check

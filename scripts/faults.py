@@ -90,7 +90,7 @@ def write(found: list[dict]) -> None:
         f"Of {len(found)} faults, each planted alone, {result['caught']} made both the named test and the named chapter fail. "
         f"Without a fault all of these tests and chapters pass (profile `{PROFILE}`)."
     )
-    columns = ["Fault", "File", "Test that fails", "Chapter that fails", "Its message"]
+    columns = ["Fault", "Test that fails", "Chapter that fails"]
     title, rows = "Planted faults and what caught them", [row(fault) for fault in found]
     copies.keep("faults", title=title, command="make faults", summary=summary, columns=columns, rows=rows)
 
@@ -98,8 +98,12 @@ def write(found: list[dict]) -> None:
 def row(fault: dict) -> list[str]:
     """Return a row of the table."""
     test, chapter = fault["by_test"] or {"failed": "none"}, fault["by_chapter"] or {"cell": "none", "message": "none"}
-    places = copies.code(fault["file"]), copies.code(test["failed"].rpartition("::")[2])
-    return [fault["what"], *places, copies.code(f"{fault['chapter']}, cell {chapter['cell']}"), copies.code(chapter["message"])]
+    message = chapter["message"].partition(": ")[2] or chapter["message"]
+    return [
+        f"{fault['what']} ({copies.code(fault['file'].removeprefix('lorantk/'))})",
+        copies.code(test["failed"].rpartition("::")[2]),
+        f"{copies.code(fault['chapter'])}, cell {copies.code(chapter['cell'])}: {copies.code(message)}",
+    ]
 
 
 def main() -> int:

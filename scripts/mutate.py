@@ -152,7 +152,7 @@ def write(result: dict) -> None:
         f"{result['killed']}, did not notice {result['survived']}, and did not end for {result['timeouts']}: "
         f"{result['score']:.1%} killed, 95% interval {result['low']:.1%} to {result['high']:.1%} (Wilson)."
     )
-    columns = ["Place", "Code", "Mutant", "Outcome", "Reason"]
+    columns = ["Place", "Code and mutant", "Outcome"]
     title, rows = "Mutants that the tests did not kill", [row(mutant) for mutant in shown]
     command = f"make mutate SAMPLE={result['sample']} SEED={result['seed']}"
     copies.keep("mutation", title=title, command=command, summary=summary, columns=columns, rows=rows)
@@ -160,8 +160,9 @@ def write(result: dict) -> None:
 
 def row(mutant: dict) -> list[str]:
     """Return a row of the table."""
-    place = f"{copies.code(mutant['file'])}, line {mutant['line']}"
-    return [place, copies.code(mutant["old"]), copies.code(mutant["new"]), mutant["outcome"], mutant["reason"]]
+    place = f"{copies.code(mutant['file'].removeprefix('lorantk/'))}, line {mutant['line']}"
+    outcome = f"{mutant['outcome']}: {mutant['reason']}" if mutant["reason"] else mutant["outcome"]
+    return [place, f"{copies.code(mutant['old'])} → {copies.code(mutant['new'])}", outcome]
 
 
 def main() -> int:

@@ -52,29 +52,48 @@ def site():
 
 @pytest.fixture(scope="session")
 def screenshots(site):
-    """The folder for screenshots, emptied."""
+    """The folder for screenshots."""
     folder = site.with_name("screenshots")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return folder
 
 
-class Report:
-    """What was measured of each page, kept in `_build/pages.json`."""
+class Measured:
+    """What was measured of each page, kept in `_build/pages.json`: a pytest plugin for the process that reports."""
 
-    def __init__(self, path):
-        self.path, self.entries = path, {}
+    PATH = SITE.with_name("pages.json")
 
-    def __call__(self, page, **measured):
-        """Add measurements of a page."""
-        self.entries.setdefault(page, {}).update(measured)
-        self.path.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n")
+    def __init__(self):
+        self.entries = {}
+
+    def pytest_sessionstart(self):
+        """Forget the screenshots of the last run."""
+        shutil.rmtree(SITE.with_name("screenshots"), ignore_errors=True)
+
+    def pytest_runtest_logreport(self, report):
+        """Note what a test gave to `measured`."""
+        if report.when == "call":
+            for page, entry in report.user_properties:
+                self.entries.setdefault(page, {}).update(entry)
+
+    def pytest_terminal_summary(self, terminalreporter):
+        """Write all of it, and say which page took longest: not held to a bound, as it depends on the machine."""
+        if self.entries:
+            self.PATH.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n")
+            took, page = max((entry.get("milliseconds_to_mathematics", 0), page) for page, entry in self.entries.items())
+            terminalreporter.write_line(f"mathematics rendered from disk after at most {took} ms ({page}), see {self.PATH.name}")
 
 
-@pytest.fixture(scope="session")
-def report(site):
-    """Where tests leave what they measured."""
-    return Report(site.with_name("pages.json"))
+def pytest_configure(config):
+    """Keep what was measured; the workers of pytest-xdist hand it over."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Measured())
+
+
+@pytest.fixture
+def measured(record_property):
+    """Where a test leaves what it measured of a page, by name."""
+    return lambda page, **entry: record_property(page, entry)
 
 
 @pytest.fixture(scope="session")

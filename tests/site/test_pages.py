@@ -3,8 +3,6 @@
 One visit over HTTP does all that needs the page drawn, one from the file system and one without scripts the rest.
 """
 
-import json
-
 import pytest
 
 DRAWN_AT = "async () => { if (window.MathJax) await MathJax.startup.promise; return performance.now(); }"
@@ -20,6 +18,8 @@ BAD_IMAGES = """async () => {
         .map(image => `${image.currentSrc} alt=${image.alt}`);
 }"""
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+SIDEWAYS = """() => [...document.querySelectorAll('.lorantk-scroll')].filter(node => node.scrollWidth > node.clientWidth)
+    .map(node => node.getAttribute('aria-label'))"""
 # Formulas that end beyond the screen where nothing scrolls to their end.
 CLIPPED = """() => [...document.querySelectorAll('article mjx-container')].filter(node => {
     if (node.getBoundingClientRect().right <= document.documentElement.clientWidth + 1) return false;
@@ -70,13 +70,13 @@ def check_accessibility(seen, axe, setting):
     assert found == [], f"{setting}: {found}"
 
 
-def test_page_over_http(visitor, axe, screenshots, report, page):
+def test_page_over_http(visitor, axe, screenshots, measured, page):
     seen = visitor(page)
     assert seen.complaints == []
     assert seen.outside == []
     size = visitor.first_visit if page == "index.html" else seen.size
     assert size <= (FIRST_VISIT if page == "index.html" else NEXT_VISIT), f"{size} bytes"
-    report(page, bytes=size)
+    measured(page, bytes=size)
     assert seen.page.evaluate(UNRENDERED) == []
     shoot(seen, screenshots, page, "1280-light")
     assert seen.page.evaluate(BAD_IMAGES) == []
@@ -84,6 +84,7 @@ def test_page_over_http(visitor, axe, screenshots, report, page):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(deeper - level <= 1 for level, deeper in zip(levels, levels[1:], strict=False)), levels
+    assert seen.page.evaluate(SIDEWAYS) == []
     seen.page.evaluate(OPEN)
     seen.page.evaluate(axe)
     check_accessibility(seen, axe, "light, 1280 px")
@@ -109,9 +110,9 @@ def test_page_over_http(visitor, axe, screenshots, report, page):
     assert seen.complaints == []
 
 
-def test_page_from_file(file_visitor, report, page):
+def test_page_from_file(file_visitor, measured, page):
     seen = file_visitor(page)
-    report(page, milliseconds_to_mathematics=round(seen.page.evaluate(DRAWN_AT)))
+    measured(page, milliseconds_to_mathematics=round(seen.page.evaluate(DRAWN_AT)))
     assert seen.complaints == []
     assert seen.outside == []
     assert seen.page.evaluate(UNRENDERED) == []
@@ -129,15 +130,6 @@ def test_page_without_scripts(plain_visitor, screenshots, page):
     assert seen.page.evaluate(SHOWN) == []
     if page in WHOLE:
         shoot(seen, screenshots, page, "no-scripts")
-
-
-def test_pages_are_drawn_soon(report):
-    """The slowest page's time to rendered mathematics is reported, not held to a bound: it depends on the machine."""
-    times = {page: entry.get("milliseconds_to_mathematics", 0) for page, entry in report.entries.items()}
-    slowest = max(times, key=times.get, default=None)
-    print(f"\nmathematics rendered from disk after at most {times.get(slowest, 0)} ms ({slowest}), see {report.path}")
-    if report.entries:
-        assert json.loads(report.path.read_text()) == report.entries
 
 
 @pytest.mark.parametrize("page", ["index.html"], ids=["front page"])
