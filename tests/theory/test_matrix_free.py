@@ -78,6 +78,9 @@ def test_functions_that_do_not_fit_are_refused():
     _, x, f, params = setting()
     with pytest.raises(ValueError, match=r"f must map x1 of shape .* got \(11,\)"):
         matrix_free.ntk(lambda p, x: f(p, x)[:, 0], params, x, outputs="trace")
+    for part in (lambda y: y[:-1], lambda y: jnp.concatenate([y, y])):
+        with pytest.raises(ValueError, match="f must map x1 of shape"):
+            matrix_free.ntk(lambda p, x, part=part: part(f(p, x)), params, x, outputs="trace")
     with pytest.raises(ValueError, match="params must be finite"):
         matrix_free.ntk(f, jax.tree.map(lambda p: p * jnp.inf, params), x, outputs="trace")
     with pytest.raises(ValueError, match="at least one floating-point array"):
