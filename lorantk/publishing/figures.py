@@ -53,11 +53,14 @@ def columns(name, data):
     Raises
     ------
     FigureError
-        If there is no data, or the columns are not vectors of one length.
+        If there is no data, two columns have one name, or the columns are not vectors of one length.
     """
     import numpy as np
 
-    table = {} if data is None else {str(key): np.asarray(column) for key, column in data.items()}
+    entries = [] if data is None else [(str(key), np.asarray(column)) for key, column in data.items()]
+    table = dict(entries)
+    if len(table) < len(entries):
+        raise FigureError(f"expected a name of its own for each column of figure {name!r}, got {[key for key, _ in entries]}")
     shapes = {key: column.shape for key, column in table.items()}
     if not any(column.size for column in table.values()):
         raise FigureError(f"expected the plotted data of figure {name!r}, got none")

@@ -5,6 +5,7 @@ import io
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_book import DATA, TEXTS, drawing
 
@@ -50,6 +51,7 @@ def test_csv_gives_back_the_same_numbers():
         ({"a": [1, 2], "b": [1]}, r"expected columns of one length .*'a': \(2,\), 'b': \(1,\)"),
         ({"a": np.zeros((2, 2))}, "expected columns of one length"),
         ({"a": 1.0}, "expected columns of one length"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), r"expected a name of its own for each column .* got \['a', 'a'\]"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(data, message):
