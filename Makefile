@@ -60,7 +60,7 @@ check-site: $(READY) $(AXE) ## Open every page of the built site in headless Chr
 check-data: $(READY) ## Hold the data behind every figure of the build to the reference in expected/
 	@$(RUN) -m lorantk.publishing.reference check
 
-reference: $(READY) ## Take the data of the build in _build as the reference (look at the changes before committing them)
+reference: $(READY) ## Take data of the build that do not agree with the reference as the new one (look at the changes before committing them)
 	@$(RUN) -m lorantk.publishing.reference renew
 
 reproduce: $(READY) ## Build the commit twice from fresh clones and print what differs (N="nsd gauge" for some; KEEP=1 keeps the result)

@@ -26,7 +26,7 @@ SITE_CODE = files(
 )
 CODE = content_hash([path for path in files("lorantk", "uv.lock") if path not in SITE_CODE], meaning)
 EVERYTHING = content_hash(files("lorantk", "uv.lock"))
-PAGES = [str(path) for path in files("book", "_config.yml", "_toc.yml")]
+PAGES = [str(path) for path in files("book", "expected/figures", "_config.yml", "_toc.yml")]
 EXECUTED = ["_build/{into}/{stem}.ipynb", "_build/{into}/records/{stem}", "_build/{into}/runs/{stem}.json"]
 LISTS = ["_build/claims.json", "_build/figures/index.json", "_build/figures/durations.json"]
 # What a chapter reads beside the package and the sweeps: made, or recorded, before it runs.

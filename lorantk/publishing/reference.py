@@ -1,7 +1,7 @@
 """The data behind every figure, held to a committed reference that other machines and thread counts must meet.
 
     python -m lorantk.publishing.reference check     # does the build in _build agree?
-    python -m lorantk.publishing.reference renew     # take its data as the reference
+    python -m lorantk.publishing.reference renew     # take its data as the reference of the figures that do not agree
 
 The reference is the folder `expected/`: `figures/<id>.csv`, the data with nine digits, and `tolerances.toml`, which says for
 each figure how far a number may lie from it. A number agrees where ``|value - reference| <= absolute + relative * |reference|``;
@@ -198,15 +198,21 @@ def check(data, folder=FOLDER, whole=True):
 
 
 def renew(build, folder=FOLDER):
-    """Take the data of all figures of a build as the reference; return the names of new, changed and removed figures."""
-    contents = {f"{name}.csv": csv_bytes(rounded(read_table(path))) for name, path in published(build).items()}
-    old = {path.name: path.read_bytes() for path in (folder / "figures").glob("*.csv")}
-    for name, content in contents.items():
-        if old.get(name) != content:
-            write_whole(folder / "figures" / name, content)
-    for name in old.keys() - contents.keys():
-        (folder / "figures" / name).unlink()
-    return {word: sorted(names) for word, names in changes(old, contents).items()}
+    """Take the data of a build as the reference of each figure that does not agree with its own.
+
+    One that agrees keeps its reference, so that another processor changes none. Returns the names of new, changed and removed
+    figures.
+    """
+    data = published(build)
+    found, _ = check(data, folder)
+    old = {path.stem: path.read_bytes() for path in (folder / "figures").glob("*.csv")}
+    kept = {name for name, one in found.items() if one.share <= 1}
+    new = {name: old[name] if name in kept else csv_bytes(rounded(read_table(path))) for name, path in data.items()}
+    for name in new.keys() - kept:
+        write_whole(folder / "figures" / f"{name}.csv", new[name])
+    for name in old.keys() - new.keys():
+        (folder / "figures" / f"{name}.csv").unlink()
+    return {word: sorted(names) for word, names in changes(old, new).items()}
 
 
 @in_words("lorantk.publishing.reference")

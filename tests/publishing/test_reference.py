@@ -154,8 +154,18 @@ def test_a_tolerance_needs_a_number_and_a_reason(places, capsys, old, new):
 def test_renewing_says_what_changed(places, capsys):
     write_build(places[0], plain=changed(x=[1, 3]), new=TABLE)
     assert main(["renew", "--build", str(places[0]), "--reference", str(places[1])]) == 0
-    assert capsys.readouterr().out == "new: new.csv\nchanged: plain.csv\nremoved: trained.csv\n"
+    assert capsys.readouterr().out == "new: new\nchanged: plain\nremoved: trained\n"
     assert [path.name for path in sorted((places[1] / "figures").iterdir())] == ["new.csv", "plain.csv"]
+    assert check(published(places[0]), places[1])[1] == ["trained: a tolerance, and no such figure"]
+
+
+def test_renewing_keeps_a_reference_that_agrees(places, capsys):
+    old = {path.name: path.read_bytes() for path in (places[1] / "figures").iterdir()}
+    nearly = [x * (1 + 1e-8) for x in TABLE["x"]]
+    write_build(places[0], plain=changed(x=nearly), trained=TABLE)
+    assert main(["renew", "--build", str(places[0]), "--reference", str(places[1])]) == 0
+    assert capsys.readouterr().out == "new: none\nchanged: none\nremoved: none\n"
+    assert {path.name: path.read_bytes() for path in (places[1] / "figures").iterdir()} == old
 
 
 def test_without_a_build_the_error_is_one_line(tmp_path, capsys):

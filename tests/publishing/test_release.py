@@ -1,5 +1,6 @@
 """Lists of releases, what changed between them, and one set of facts about the book for all who archive it."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -28,24 +29,26 @@ def test_releases_come_in_the_order_of_versions(tmp_path):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A checkout of version 0.2.0 with a build of one figure."""
+    """A checkout of version 0.2.0 with the reference of one figure."""
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.2.0"\n')
-    (tmp_path / "_build/figures").mkdir(parents=True)
-    (tmp_path / "_build/figures/index.json").write_text('[{"id": "nsd-line", "sha256": {"csv": "abc", "svg": "x"}}]')
+    (tmp_path / "expected/figures").mkdir(parents=True)
+    (tmp_path / "expected/figures/nsd-line.csv").write_text("x\n1\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_a_release_keeps_the_hash_of_each_figures_data(checkout, capsys):
     assert release.main(["0.2.0"]) == 0
-    assert json.loads((checkout / "book/releases/0.2.0.json").read_text()) == {"nsd-line": "abc"}
+    hashes = json.loads((checkout / "book/releases/0.2.0.json").read_text())
+    assert hashes == {"nsd-line": hashlib.sha256(b"x\n1\n").hexdigest()}
 
 
-def test_another_version_or_no_build_is_an_error(checkout, capsys):
+def test_another_version_or_no_reference_is_an_error(checkout, capsys):
     assert release.main(["0.3.0"]) == 2
     assert "expected 0.2.0, the version of pyproject.toml, got 0.3.0" in capsys.readouterr().err
-    assert release.main(["0.2.0", "--build", "none"]) == 1
-    assert "expected none/figures/index.json" in capsys.readouterr().err
+    (checkout / "expected/figures/nsd-line.csv").unlink()
+    assert release.main(["0.2.0"]) == 1
+    assert "expected the data of figures in expected/figures, got no CSV file" in capsys.readouterr().err
 
 
 def test_zenodo_and_citation_say_the_same():

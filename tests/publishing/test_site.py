@@ -50,9 +50,7 @@ COVERAGE = [{"name": "mean", "setting": "20 draws", "chapters": ["30"], "nominal
 COVERAGE[0] |= {"measured": 0.93, "low": 0.9, "high": 0.94}
 PAGES = {
     "_config.yml": CONFIG,
-    "_toc.yml": yaml.safe_dump(
-        {"format": "jb-book", "root": "index", "chapters": [{"file": name} for name in CHAPTERS]}
-    ),
+    "_toc.yml": yaml.safe_dump({"format": "jb-book", "root": "index", "chapters": [{"file": name} for name in CHAPTERS]}),
     "index.md": "# Front\n\nSee {numref}`fig-nsd-line`.\n\n```{tally}\n```\n\n"
     "```{scoreboard}\n```\n\n```{evidence-figure} nsd-line\n```\n",
     "book/figures.md": "# Figures\n\nOne is {judged}`nsd`, one {judged}`bridge`.\n\n```{figure-index}\n```\n",
@@ -108,6 +106,8 @@ def root(tmp_path_factory):
     write_notebook(folder / "_build", "40_gauge", ("gauge", "finding-rank"), judge_more, "# The gauge")
     collect(folder / "_build")
     (folder / "notebooks").mkdir()
+    for name in ("nsd-line", "gauge-line"):
+        write_whole(folder / f"expected/figures/{name}.csv", f"{name}\n1\n".encode())
     shutil.copyfile(folder / "_build/executed/30_nsd.ipynb", folder / "notebooks/30_nsd.ipynb")
     write_whole(folder / "_build/executed/runs/30_nsd.json", json_bytes(RUN))
     return folder
@@ -315,7 +315,10 @@ def test_services_need_a_repository_that_they_reach():
 
 def test_the_repository_is_the_one_whose_workflow_builds_the_site():
     found = own_repository({"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "someone/book"})
-    assert launch_links(found, "main", "x.ipynb")["Colab"] == "https://colab.research.google.com/github/someone/book/blob/main/x.ipynb"
+    assert (
+        launch_links(found, "main", "x.ipynb")["Colab"]
+        == "https://colab.research.google.com/github/someone/book/blob/main/x.ipynb"
+    )
     assert own_repository({"GITHUB_REPOSITORY": "someone/book"}) == ""  # set by hand, outside a workflow
 
 
@@ -396,9 +399,7 @@ def test_what_pages_may_hold_is_silent(tmp_path):
 def test_a_missing_build_is_an_error_at_its_line(tmp_path, directive):
     argument = " nsd" if directive in ("verdict", "evidence-figure") else ""
     warnings = build_plainly(tmp_path, f"# Page\n\n```{{{directive}}}{argument}\n```\n", lorantk_build="absent")
-    assert re.search(
-        r"index\.md:3: .*expected .*/absent/.*\.json, which `make book` writes, got no such file", warnings
-    )
+    assert re.search(r"index\.md:3: .*expected .*/absent/.*\.json, which `make book` writes, got no such file", warnings)
 
 
 def test_a_measured_cell_is_shown_and_not_searched(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 from docutils import nodes
 
 from lorantk.publishing.files import FIGURES_FILE
-from lorantk.publishing.release import changes, data_hashes, releases
+from lorantk.publishing.release import DATA, changes, data_hashes, releases
 from lorantk.publishing.sphinx_ext.base import BuildDirective
 from lorantk.publishing.sphinx_ext.pieces import cross_reference, text
 
@@ -29,7 +29,10 @@ class Releases(BuildDirective):
         for version, path in releases(folder):
             self.env.note_dependency(str(path))
             states.append((version, json.loads(path.read_bytes())))
-        states.append(("this site", data_hashes(figures.values())))
+        reference = Path(self.env.srcdir, self.config.lorantk_sources).resolve().with_name(DATA.parts[0]) / DATA.name
+        for path in reference.glob("*.csv"):
+            self.env.note_dependency(str(path))
+        states.append(("this site", data_hashes(reference)))
         sections = []
         for (old, before), (new, after) in zip(states, states[1:], strict=False):
             title = f"Since {old}" if new == "this site" else f"Version {new}"
