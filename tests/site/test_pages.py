@@ -146,3 +146,14 @@ def test_the_theme_button_changes_and_keeps_the_theme(visitor, page):
     seen.page.reload()
     assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
     seen.page.evaluate("localStorage.clear()")
+
+
+@pytest.mark.parametrize("page", ["notebooks/04_poisoning.html"], ids=["chapter"])
+def test_words_that_a_search_found_are_marked_legibly(visitor, axe, page):
+    seen = visitor(page, anchor="?highlight=poisoning")
+    assert seen.page.locator("article span.highlighted").count() > 1
+    seen.page.evaluate(axe)
+    for theme in ("light", "dark"):
+        seen.page.evaluate(THEME, theme)
+        check_accessibility(seen, axe, theme)
+    seen.page.evaluate("localStorage.clear()")
