@@ -189,8 +189,10 @@ def test_without_a_browser_the_old_pdf_stays(without_browser):
     assert (without_browser / "_build/site/lorantk-book.pdf").read_text() == "old"
 
 
-def test_without_a_browser_the_checks_of_the_site_end_at_once_and_the_old_screenshots_stay(without_browser):
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", ROOT / "tests/site"]
+@pytest.mark.parametrize("spread", [[], ["--numprocesses", "2"]], ids=["one process", "two"])
+def test_without_a_browser_the_checks_of_the_site_end_at_once_and_the_old_screenshots_stay(without_browser, spread):
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", *spread]
+    command.append(ROOT / "tests/site")
     done = subprocess.run(command, cwd=without_browser, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert (done.stdout + done.stderr).count(NO_BROWSER.strip()) == 1

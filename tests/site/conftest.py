@@ -58,17 +58,23 @@ def screenshots(site):
     return folder
 
 
-class Measured:
-    """What was measured of each page, kept in `_build/pages.json`: a pytest plugin for the process that reports."""
+class Run:
+    """A pytest plugin for the process that reports: the start, and what was measured, kept in `_build/pages.json`."""
 
     PATH = SITE.with_name("pages.json")
 
     def __init__(self):
         self.entries = {}
 
-    def pytest_sessionstart(self):
-        """Forget the screenshots of the last run."""
-        shutil.rmtree(SITE.with_name("screenshots"), ignore_errors=True)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self):
+        """End at once where there is no browser; else forget the screenshots of the last run, if there is a site for new ones."""
+        try:
+            find_browser()
+        except PublishingError as error:
+            pytest.exit(str(error), returncode=1)
+        if (SITE / "index.html").is_file():
+            shutil.rmtree(SITE.with_name("screenshots"), ignore_errors=True)
 
     def pytest_runtest_logreport(self, report):
         """Note what a test gave to `measured`."""
@@ -85,9 +91,9 @@ class Measured:
 
 
 def pytest_configure(config):
-    """Keep what was measured; the workers of pytest-xdist hand it over."""
+    """Watch over the run; the workers of pytest-xdist hand over what they measured."""
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Measured())
+        config.pluginmanager.register(Run())
 
 
 @pytest.fixture
@@ -116,12 +122,8 @@ def origin(site):
 @pytest.fixture(scope="session")
 def browser():
     """The system's Chromium, headless."""
-    try:
-        executable = find_browser()
-    except PublishingError as error:
-        pytest.exit(str(error), returncode=1)  # once, not for every page
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         yield browser
         browser.close()
 
