@@ -20,9 +20,9 @@ from lorantk.files import in_words, write_whole
 from lorantk.publishing.errors import PublishingError, RecordError
 from lorantk.publishing.figures import csv_bytes
 from lorantk.publishing.files import FIGURES_FILE, read_list
-from lorantk.publishing.release import changes
+from lorantk.publishing.release import DATA, changes
 
-FOLDER = Path("expected")
+FOLDER = DATA.parent
 DIGITS = 9
 KEYS = {"relative", "absolute", "reason"}
 

@@ -8,7 +8,6 @@ of releases compares each with the one before.
 """
 
 import argparse
-import hashlib
 import re
 import sys
 import tomllib
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from lorantk.files import write_whole
 from lorantk.publishing.errors import RecordError
+from lorantk.publishing.figures import checksum
 from lorantk.publishing.files import json_bytes
 
 DATA = Path("expected/figures")
@@ -30,7 +30,7 @@ def data_hashes(folder):
     FileNotFoundError
         If it holds none.
     """
-    found = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.csv"))}
+    found = {path.stem: checksum(path.read_bytes()) for path in sorted(folder.glob("*.csv"))}
     if not found:
         raise FileNotFoundError(f"expected the data of figures in {folder}, got no CSV file")
     return found

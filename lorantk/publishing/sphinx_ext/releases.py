@@ -29,7 +29,7 @@ class Releases(BuildDirective):
         for version, path in releases(folder):
             self.env.note_dependency(str(path))
             states.append((version, json.loads(path.read_bytes())))
-        reference = Path(self.env.srcdir, self.config.lorantk_sources).resolve().with_name(DATA.parts[0]) / DATA.name
+        reference = Path(self.env.srcdir, self.config.lorantk_sources).resolve().parent / DATA
         for path in reference.glob("*.csv"):
             self.env.note_dependency(str(path))
         states.append(("this site", data_hashes(reference)))
