@@ -24,10 +24,10 @@ def ntk(network, x1, x2):
     return jnp.einsum("icp,jdp->ijcd", jacobian(network, x1), jacobian(network, x2))
 
 
-def adapted_network(widths, roles, *, activation="relu", trained=True, seed=0):
+def adapted_network(widths, roles, *, activation="relu", trained=True, seed=0, rank=2):
     """Return a network with the given roles, with ``B ≠ 0`` as after training unless told otherwise."""
     network = networks.init_network(widths, key=jax.random.key(seed), activation=activation)
-    network = adapt(network, adapter(2, alpha=5), roles=roles, key=jax.random.key(seed + 1))
+    network = adapt(network, adapter(rank, alpha=2.5 * rank), roles=roles, key=jax.random.key(seed + 1))
     if not trained:
         return network
     keys = jax.random.split(jax.random.key(seed + 2), len(widths))

@@ -32,13 +32,6 @@ try:
     socket.create_connection(("192.0.2.1", 80), timeout=5)
 except OSError as error:
     print(error.errno)"""
-# In place of the training runs of a sweep, which are not what a disk is filled for.
-ONES = """from types import SimpleNamespace
-import numpy as np
-
-def run(cell):
-    return SimpleNamespace(_asdict=lambda: {"loss": np.ones((cell.seeds, len(cell.rates), len(cell.checkpoints)))})
-"""
 
 
 class Checkout:
@@ -133,8 +126,7 @@ def test_a_full_disk_stops_the_site_and_the_next_build_does_the_rest(checkout):
 
 
 def test_a_full_disk_keeps_the_results_of_a_sweep_that_are_whole(away, tmp_path):
-    checkout = Checkout(away, tmp_path, "8m", tiny_sweep.grow)
-    (checkout.seen / "lorantk/experiments/cells.py").write_text(ONES)
+    checkout = Checkout(away, tmp_path, "8m", tiny_sweep.untrained)
     filler = fill(checkout.seen, left=6 * os.sysconf("SC_PAGE_SIZE"))
     status, out, err = checkout.run("sweep", tiny_sweep.SWEEP, wing="experiments")
     filler.unlink()

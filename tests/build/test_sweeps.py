@@ -4,7 +4,7 @@ import re
 
 import pytest
 import tiny_tree
-from tiny_sweep import SWEEP, grow
+from tiny_sweep import SWEEP, untrained
 
 
 def build(tree):
@@ -21,7 +21,7 @@ def results(tree):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A checkout that was built once."""
-    tree = grow(tmp_path_factory.mktemp("checkout"))
+    tree = untrained(tmp_path_factory.mktemp("checkout"))
     ran, out = build(tree)
     assert ran == ["01_one", "02_two", f"{SWEEP}-1of2", f"{SWEEP}-2of2", "site"]
     assert len(re.findall("9 of 9 cells computed", out)) == 2

@@ -55,6 +55,14 @@ def test_what_is_compiled_stays_within_the_budget(outputs, roles):
     assert held + 2 * held_factors + factors.memory_analysis().temp_size_in_bytes <= memory
 
 
+@pytest.mark.parametrize(("roles", "rank", "outputs"), [("full", 2, 3), ("lora", 2, 3), ("lora", 50, 10)])
+def test_the_factors_of_an_input_take_what_is_said(roles, rank, outputs):
+    network, N = adapted_network((50, 50, 50, outputs), roles, rank=rank), 1000
+    use = blocks._factors.lower(network, jax.ShapeDtypeStruct((N, 50), jnp.float64)).compile().memory_analysis()
+    taken = use.output_size_in_bytes + use.temp_size_in_bytes
+    assert blocks.bytes_per_input(network) * N / 2 < taken <= blocks.bytes_per_input(network) * N
+
+
 def test_a_budget_too_small_for_one_block_is_refused_before_anything_is_computed(monkeypatch):
     network = networks.init_network((5, 9, 3), key=jax.random.key(0))
     monkeypatch.setattr(blocks, "_factors", None)

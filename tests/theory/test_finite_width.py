@@ -71,7 +71,7 @@ def test_adapters_replace_the_terms_of_their_layers_alone():
 
 
 def test_wrong_use_is_refused():
-    with pytest.raises(ValueError, match="expected one output and 2 laws"):
+    with pytest.raises(ValueError, match="expected one output and 2 laws.*got 2 outputs"):
         finite_width.sample_terms(X, (3, 6, 2), samples=2, seed=0)
     with pytest.raises(ValueError, match="expected one output and 2 laws"):
         finite_width.sample_terms(X, (3, 6, 1), samples=2, seed=0, laws=("gaussian",))

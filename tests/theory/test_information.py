@@ -145,6 +145,10 @@ def test_many_spectra_at_once():
         assert batch[1, 1] == pytest.approx(float(function(values[1, 1], **options)))
 
 
+def test_the_tolerance_is_relative_to_each_spectrum_of_a_stack():
+    np.testing.assert_array_equal(information.rank([[1.0, 1e-3], [1e6, 1e-3]], tolerance=1e-6), [2, 1])
+
+
 def test_eigenvalues_that_are_zero_up_to_rounding_are_allowed():
     values = np.array([1.0, -1e-17, 1e-17])
     assert information.rank(values) == 1

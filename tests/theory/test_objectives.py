@@ -187,6 +187,8 @@ def sample(factors, matrices=("W1",), forms=("signed",)):
         (lambda n, c, o: objectives.objective(n, c, o, loss="mse", form="signed"), "loss must be one of squared, cross-"),
         (lambda n, c, o: objectives.objective(n, c, o, loss="squared", form="abs"), "form must be one of signed, abs"),
         (lambda n, c, o: objectives.objective(n, c, (o[0], o[1][:, :2]), loss="squared", form="signed"), r"shape \(5, 3\)"),
+        (lambda n, c, o: objectives.objective(n, c, (o[0], o[1][:4]), loss="squared", form="signed"), r"shape \(5, 3\); got"),
+        (lambda n, c, o: objectives.loss_values(o[0][:, :2], o[1], loss="squared"), r"shape \(5, 2\); got \(5, 3\)"),
         (lambda n, c, o: objectives.adapt_factors({"W1": (c[0], c[0])}, {"W2": (1.0, c[0])}), "must be of W1; got W2"),
         (lambda n, c, o: sample({"W1": c}, forms=("signed", "abs")), "forms must be some of signed, absolute, cosine; got abs"),
         (lambda n, c, o: sample({"W1": c}, matrices=("W2",)), "matrices must be some of W1; got W2"),

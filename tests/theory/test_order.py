@@ -98,7 +98,13 @@ def test_the_failure_probability_is_shared_by_the_layers():
     assert order.gram_capacity(config, 50, layers=6, failure=0.06) == 0
 
 
-@pytest.mark.parametrize("arguments", [{"dimension": -1}, {"layers": 0}, {"failure": 1.5}])
+def test_what_a_failure_probability_adds_solves_its_tail():
+    config, layers, failure = adapter(4, scale=1.0, variance=1.0, law="gaussian"), 3, 0.02
+    t = np.sqrt(order.gram_value(config, 9, 50, layers=layers, failure=failure)) - np.sqrt(9) - np.sqrt(4)
+    assert layers * np.exp(-(t**2) / 2) == pytest.approx(failure, rel=1e-12)
+
+
+@pytest.mark.parametrize("arguments", [{"dimension": -1}, {"layers": 0}, {"failure": 0.0}, {"failure": 1.0}])
 def test_bad_arguments_of_the_gram_value_are_refused(arguments):
     with pytest.raises(ValueError, match="got"):
         order.gram_value(adapter(2, alpha=2), **({"dimension": 3, "features": 8} | arguments))

@@ -200,6 +200,8 @@ def test_sampling_depends_on_the_seed_only():
         (lambda: projection.inner_product_cdf(0.0, 0, 0.1), "got 0"),
         (lambda: projection.inner_product_cdf(0.0, 2, 1.1), "got 1.1"),
         (lambda: projection.entry_bound(4, 0, 0.1), "got 0 and 0.1"),
+        (lambda: projection.entry_bound(4, 3, 0.0), "got 3 and 0.0"),
+        (lambda: projection.entry_bound(4, 3, -0.5), "got 3 and -0.5"),
         (lambda: projection.entry_bound(4, 3, 1.0), "got 3 and 1.0"),
     ],
 )

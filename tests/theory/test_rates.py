@@ -51,6 +51,11 @@ def test_samples_without_spread_give_the_law_exactly():
     np.testing.assert_allclose(law.values, [sample[0] for sample in samples])
 
 
+def test_two_draws_of_each_size_suffice():
+    law = fit_power_sampled(SIZES, [[n**-0.7, -(n**-0.7)] for n in SIZES], rng=np.random.default_rng(0))
+    assert law.exponent == pytest.approx(-0.7, rel=1e-12)
+
+
 @pytest.mark.parametrize("draws", [8, 40])
 def test_the_bootstrap_covers_the_true_exponent_at_about_its_stated_rate(draws):
     rng = np.random.default_rng(1)

@@ -51,5 +51,6 @@ def test_balancing_keeps_the_product_and_reaches_the_least_value():
 
 @pytest.mark.parametrize("function", [trained_order.weight_gram, trained_order.trained_value, trained_order.balance])
 def test_shapes_that_do_not_chain_are_refused(function):
-    with pytest.raises(ValueError, match="expected A of shape"):
-        function(A, B.T)
+    for pair in ((A, B.T), (A[:, :, None], B), (A, B[:, :, None])):
+        with pytest.raises(ValueError, match="expected A of shape"):
+            function(*pair)

@@ -67,6 +67,11 @@ def test_samples_have_the_mean_and_the_variance():
     assert draws.var() == pytest.approx(variance, rel=0.1)
 
 
+def test_the_law_of_one_output_is_that_of_two_at_half_the_size():
+    one, two = (wishart.sample_gap(3, 5, 0.4, 9, rng=np.random.default_rng(0), **c) for c in ({}, {"outputs": 2}))
+    np.testing.assert_array_equal(2 * one, two)
+
+
 def test_more_inputs_than_ranks_have_no_law():
     with pytest.raises(ValueError, match="singular"):
         wishart.gap_mean(4, 3, 1.0)
