@@ -2,7 +2,8 @@
 
 The mutants are a random sample of all that cosmic-ray knows to make. The result is ``scripts/mutants.json``, written anew after
 each mutant, so that a run that was interrupted goes on where it stopped; its table for readers is ``book/trust/mutation.json``.
-Of a mutant that survives, the result keeps the reason that was written there by hand.
+Of a mutant that survives, the result keeps the reason that was written there by hand. A mutant that a test was added for is
+judged again; the outcome of its first judgement stays beside the last one, as it says more of mutants that were not drawn.
 
 A mutant whose tests reach the limit of processor time is no kill: its tests run once more with three times the limit.
 """
@@ -141,6 +142,7 @@ def summary(seed: int, population: int, results: list[dict]) -> dict:
     head |= {"killed": count["killed"], "survived": count["survived"], "timeouts": count["timeout"]}
     head |= {"no_program": count["no program"], "score": round(count["killed"] / max(judged, 1), 4)}
     head |= {"low": round(low, 4), "high": round(high, 4)}
+    head |= {"killed_at_first": sum(r["first"] == "killed" for r in results)}
     others = [r for r in results if r["outcome"] != "killed"]
     return head | {"survivors": others, "kills": [r for r in results if r["outcome"] == "killed"]}
 
@@ -154,7 +156,8 @@ def write(result: dict) -> None:
         "(none in annotations, and none to operations bit by bit, which floats do not have), "
         f"{result['sample']} were drawn at random; {result['no_program']} of them are no Python. The tests of the module noticed "
         f"{result['killed']}, did not notice {result['survived']}, and did not end for {result['timeouts']}: "
-        f"{result['score']:.1%} killed, 95% interval {result['low']:.1%} to {result['high']:.1%} (Wilson)."
+        f"{result['score']:.1%} killed, 95% interval {result['low']:.1%} to {result['high']:.1%} (Wilson). Before tests were "
+        f"added for mutants that this sample showed, they noticed {result['killed_at_first']}."
     )
     columns = ["Place", "Code and mutant", "Outcome"]
     title, rows = "Mutants that the tests did not kill", [row(mutant) for mutant in shown]
@@ -202,11 +205,14 @@ def main() -> int:
             mutant, outcome = futures[future], future.result()
             if outcome is None:
                 continue
-            mutant |= {"outcome": outcome, "sources": version(mutant["file"])}
+            before = old.get(_identity(mutant), {})
+            if any(before.get(name) != mutant[name] for name in ("old", "new")):  # the same number, but of other code
+                before = {}
+            mutant |= {"outcome": outcome, "first": before.get("first", outcome), "sources": version(mutant["file"])}
             if outcome != "killed":
                 told = f"{outcome}: {mutant['file']}:{mutant['line']}\n  {mutant['old']}\n  {mutant['new']}"
                 tqdm.write(told, file=sys.stdout)
-                mutant["reason"] = old.get(_identity(mutant), {}).get("reason", "")
+                mutant["reason"] = before.get("reason", "")
             known[_identity(mutant)] = mutant
             write(summary(options.seed, len(every), list(known.values())))
     finally:

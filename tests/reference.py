@@ -32,9 +32,7 @@ def adapted_network(widths, roles, *, activation="relu", trained=True, seed=0, r
         return network
     keys = jax.random.split(jax.random.key(seed + 2), len(widths))
     ups = {
-        f"B{l}": jax.random.normal(keys[l - 1], layer.B.shape)
-        for l, layer in enumerate(network.layers, 1)
-        if layer.B is not None
+        f"B{l}": jax.random.normal(keys[l - 1], layer.B.shape) for l, layer in enumerate(network.layers, 1) if layer.B is not None
     }
     return networks.replace_parameters(network, ups)
 

@@ -17,6 +17,8 @@ SVG_LIMIT = 1_000_000  # bytes
 # Where an SVG has places on the page, in points: paths and positions, but no factors and no angles.
 PLACES = re.compile(rb'(?<= d=")[^"]*|(?<= [xy]=")[^"]*')
 LONG = re.compile(rb"\d+\.\d{3,}")
+# Markers that stand for points: those left out end the bars of errors.
+MARKS = set("ov^<>8s*pPhH+xXdD.")
 # White space that separates nothing: between two elements, and around the letters of a path.
 BETWEEN = re.compile(rb"(?<=>)\s+(?=<)")
 AROUND_LETTERS = re.compile(rb"\s*([A-Za-z])\s*")
@@ -111,6 +113,26 @@ def drawing_bytes(name, figure, extension, dpi=DPI):
     return lean(stream.getvalue()) if extension == "svg" else stream.getvalue()
 
 
+def hidden_points(figure):
+    """How many marked points of a drawn figure lie outside the frame of their axes, where nobody sees them."""
+    import numpy as np
+    from matplotlib.collections import PathCollection
+
+    count = 0
+    for axes in figure.axes:
+        frame = axes.bbox.padded(1)  # pixel
+        clouds = [art for art in axes.collections if isinstance(art, PathCollection)]
+        clouds = [(art, art.get_offsets(), art.get_offset_transform()) for art in clouds]
+        lines = [(art, art.get_xydata(), art.get_transform()) for art in axes.lines if art.get_marker() in MARKS]
+        for art, points, transform in clouds + lines:
+            points = np.ma.filled(np.ma.asarray(points, dtype=float), np.nan)
+            points = points[np.isfinite(points).all(axis=1)]
+            if art.get_visible() and art.get_clip_on() and len(points):
+                places = transform.transform(points)
+                count += int((~((frame.min <= places) & (places <= frame.max)).all(axis=1)).sum())
+    return count
+
+
 def render(name, figure, data):
     """All files of a figure.
 
@@ -122,13 +144,19 @@ def render(name, figure, data):
     Raises
     ------
     FigureError
-        If the data does not fit, see `columns`, or the figure is wider than the column or its SVG too heavy for a page.
+        If the data does not fit, see `columns`, the figure is wider than the column, a marked point lies outside its frame, or
+        the SVG is too heavy for a page.
     """
     width = figure.get_size_inches()[0]
     if width > style.WIDTH + 1e-9:
         raise FigureError(f"expected figure {name!r} at most {style.WIDTH} inches wide, as the column, got {width:g}")
     contents = {"csv": csv_bytes(columns(name, data))}
     contents |= {extension: drawing_bytes(name, figure, extension) for extension in ("svg", "pdf", "png")}
+    if count := hidden_points(figure):
+        raise FigureError(
+            f"expected every marked point of figure {name!r} inside its frame, got {count} outside: widen the limits, or draw "
+            "only what is meant to be seen"
+        )
     if len(contents["svg"]) > SVG_LIMIT:
         raise FigureError(
             f"expected an SVG of at most {SVG_LIMIT} bytes for figure {name!r}, got {len(contents['svg'])}: "

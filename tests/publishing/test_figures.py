@@ -4,6 +4,7 @@ import csv
 import io
 
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,6 +101,49 @@ def test_a_heavy_svg_is_refused_with_the_way_out(monkeypatch):
     monkeypatch.setattr(figures, "SVG_LIMIT", 100)
     with pytest.raises(FigureError, match="expected an SVG of at most 100 bytes .* rasterized=True"):
         figures.render("nsd-line", drawing(), DATA)
+
+
+def points(**limits):
+    """A figure with one point at each of (1, 1), (2, 2) and (3, 3)."""
+    figure, axes = plt.subplots()
+    axes.scatter([1, 2, 3], [1, 2, 3])
+    axes.set(**limits)
+    return figure
+
+
+def on_a_log_axis():
+    figure, axes = plt.subplots()
+    axes.loglog([0.0, 1.0], [1.0, 1.0], "s")
+    return figure
+
+
+def with_bars():
+    figure, axes = plt.subplots()
+    axes.errorbar([1, 2], [1, 1], [5, 0.1], fmt="o", capsize=3)
+    axes.set_ylim(0, 2)
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("draw", "count"),
+    [
+        (points, 0),
+        (lambda: points(xlim=(1, 3), ylim=(1, 3)), 0),
+        (lambda: points(xlim=(0, 2.5)), 1),
+        (lambda: points(xlim=(1.5, 2.5), ylim=(0, 1.5)), 3),
+        (on_a_log_axis, 1),
+        (with_bars, 0),
+        (drawing, 0),
+    ],
+)
+def test_a_point_outside_its_frame_is_refused(draw, count):
+    figure = draw()
+    if count:
+        with pytest.raises(FigureError, match=f"every marked point of figure 'nsd-line' inside its frame, got {count} outside"):
+            figures.render("nsd-line", figure, DATA)
+    else:
+        figures.render("nsd-line", figure, DATA)
+    plt.close(figure)
 
 
 def test_the_palette_is_that_of_seaborn():
