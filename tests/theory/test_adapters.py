@@ -44,6 +44,10 @@ def test_a_layers_draw_does_not_depend_on_the_other_layers_roles():
     assert (both.layers[1].A != other.layers[1].A).any()
 
 
+def test_rank_one_is_the_least():
+    assert adapter(1, alpha=2).scale == 2
+
+
 @pytest.mark.parametrize("rank", [0, -1, 2.5])
 def test_a_rank_below_one_or_not_whole_is_refused(rank):
     with pytest.raises(ValueError, match=f"rank must be a whole number of at least 1; got {rank}"):

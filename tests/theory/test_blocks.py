@@ -1,9 +1,12 @@
 """Kernels within a budget of memory: the same numbers, block by block."""
 
+import io
+
 import jax
 import jax.numpy as jnp
 import pytest
 from reference import adapted_network, relative_error
+from tqdm import tqdm
 
 from lorantk.theory import blocks, kernels, networks
 
@@ -29,6 +32,29 @@ def test_blocks_make_the_same_kernel(outputs, second, trained):
     assert rows in (8, 9)
     whole = kernels.ntk(network, x1, x2, outputs=outputs)
     assert relative_error(kernels.ntk(network, x1, x2, outputs=outputs, memory=memory), whole) < 1e-13
+
+
+@pytest.mark.parametrize("second", [None, 37])
+def test_the_bar_counts_every_block(monkeypatch, second):
+    bars = []
+
+    class Bar(tqdm):
+        def __init__(self, **options):
+            super().__init__(**options | {"file": io.StringIO(), "disable": False})
+            bars.append(self)
+
+    monkeypatch.setattr(blocks, "tqdm", Bar)
+    network, x2 = adapted_network((5, 9, 3), "full"), None if second is None else inputs(second, 1)
+    memory = budget(network, 53, second or 53, "trace", 9)
+    blocks.ntk_in_blocks(network, inputs(53), x2, outputs="trace", memory=memory, progress=True)
+    [bar] = bars
+    assert bar.n == bar.total > 9
+
+
+def test_one_layer_is_enough_for_blocks():
+    network, x = adapted_network((5, 3), "full"), inputs(53)
+    blocked = kernels.ntk(network, x, outputs="trace", memory=budget(network, 53, 53, "trace", 9))
+    assert relative_error(blocked, kernels.ntk(network, x, outputs="trace")) < 1e-13
 
 
 def test_a_large_budget_needs_no_blocks():

@@ -76,6 +76,7 @@ def test_wrong_use_is_refused():
     with pytest.raises(ValueError, match="expected one output and 2 laws"):
         finite_width.sample_terms(X, (3, 6, 1), samples=2, seed=0, laws=("gaussian",))
     with pytest.raises(ValueError, match="samples must be at least 10"):
-        finite_width.bias(X, 4, samples=3, seed=0)
+        finite_width.bias(X, 4, samples=9, seed=0)
+    assert np.isfinite(finite_width.bias(X, 4, samples=10, seed=0)).all()
     with pytest.raises(ValueError, match="roles must be 2 of full, .*got"):
         finite_width.sample_terms(X, (3, 6, 1), samples=2, seed=0, roles=("full", "half"))

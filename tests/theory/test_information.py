@@ -167,6 +167,7 @@ def test_a_zero_matrix_has_an_empty_product_and_no_entropy():
     [
         ([], "at least one"),
         (2.0, "at least one"),
+        (np.zeros((2, 0)), "at least one"),
         ([1.0, math.nan], "finite"),
         ([1.0, math.inf], "finite"),
         ([1.0, -1e-3], "negative beyond rounding"),

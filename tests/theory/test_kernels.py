@@ -49,6 +49,19 @@ def test_halves_of_a_symmetric_kernel_make_the_whole(N, outputs, trained):
     assert (kernels.mirror(K) == K).mean() > (0.4 if N >= 2 * kernels.LEAST_ROWS else 0)
 
 
+def test_of_a_symmetric_kernel_little_more_than_half_is_computed():
+    network = adapted_network((5, 99, 2), ("lora", "full"))
+    factors = list(kernels.gradient_factors(network, jax.random.normal(jax.random.key(7), (1024, 5))).values())
+
+    def flops(function, *arguments):
+        return jax.jit(function, static_argnums=range(len(arguments))[1:]).lower(*arguments).compile().cost_analysis()["flops"]
+
+    whole = flops(lambda f, outputs: kernels._product(f, f, outputs), factors, "trace")
+    for halvings in (1, 2):
+        share = flops(kernels._symmetric, factors, "trace", halvings) / whole
+        assert share == pytest.approx(0.5 + 0.5 ** (halvings + 1), rel=0.02)
+
+
 def test_float32_is_within_its_rounding_of_float64():
     network = adapted_network((16, 300, 300, 4), "lora")
     x = jax.random.normal(jax.random.key(7), (300, 16))

@@ -104,7 +104,7 @@ def test_what_a_failure_probability_adds_solves_its_tail():
     assert layers * np.exp(-(t**2) / 2) == pytest.approx(failure, rel=1e-12)
 
 
-@pytest.mark.parametrize("arguments", [{"dimension": -1}, {"layers": 0}, {"failure": 0.0}, {"failure": 1.0}])
+@pytest.mark.parametrize("arguments", [{"dimension": -1}, {"layers": 0}, {"failure": -0.5}, {"failure": 0.0}, {"failure": 1.0}])
 def test_bad_arguments_of_the_gram_value_are_refused(arguments):
     with pytest.raises(ValueError, match="got"):
         order.gram_value(adapter(2, alpha=2), **({"dimension": 3, "features": 8} | arguments))
