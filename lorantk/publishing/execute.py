@@ -9,12 +9,14 @@ import os
 import resource
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from lorantk.files import in_words, refusal, write_whole
 from lorantk.publishing import provenance
@@ -117,15 +119,17 @@ def execute(source, output, records, failed, parameters=None):
         os.environ["LORANTK_RECORDS"] = str((work / "records").resolve())
         running = work / source.name
         try:
-            papermill.execute_notebook(
-                source,
-                running,
-                changed,
-                cwd=source.parent,
-                progress_bar=sys.stderr.isatty(),  # cells done and time left, where a person looks on
-                start_timeout=120,
-                extra_arguments=["--log-level=ERROR"],  # of the kernel: no warning that it listens on loopback
-            )
+            with tempfile.TemporaryDirectory(prefix="lorantk-") as sockets:
+                papermill.execute_notebook(
+                    source,
+                    running,
+                    changed,
+                    cwd=source.parent,
+                    progress_bar=sys.stderr.isatty(),  # cells done and time left, where a person looks on
+                    start_timeout=120,
+                    # Files, as another process may take a port before the kernel has it: then the execution would never end.
+                    config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
+                )
             executed = normalised(nbformat.read(running, as_version=4))
             nbformat.write(executed, running)
             if found := complaints(executed):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -40,6 +41,16 @@ def test_parameters_reach_the_notebook(tree):
     assert (status, err) == (0, "")
     assert out.splitlines()[-1].endswith("-> _build/interactive/01_works.ipynb")
     assert printed(tree, "interactive/01_works.ipynb") == "smoke 7\n"
+
+
+def test_the_kernel_is_reached_through_files_which_no_other_process_takes(tree):
+    source = "from ipykernel.connect import get_connection_info\nhow = get_connection_info(unpack=True)\n"
+    source += "print(how['transport'], how['ip'])"
+    nbformat.write(notebook(source), tree / "notebooks/04_reached.ipynb")
+    assert run(tree, "execute", "reached")[0] == 0
+    transport, place = printed(tree, "interactive/04_reached.ipynb").split()
+    assert transport == "ipc"
+    assert not Path(place).parent.exists()
 
 
 def test_defaults_are_not_injected(tree):
