@@ -38,6 +38,8 @@ def test_the_mean_square_norm_at_full_rank_grows_with_the_size():
     assert delta.mean_square_norm(7, 7) == 8
     with pytest.raises(ValueError, match="kurtosis must be at least -2; got -3"):
         delta.mean_square_norm(7, 7, kurtosis=-3)
+    with pytest.raises(TypeError, match="positional"):
+        delta.mean_square_norm(7, 7, 1.0)
 
 
 @pytest.mark.parametrize("q", [0.3, 0.6, 0.9])

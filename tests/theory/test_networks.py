@@ -80,9 +80,7 @@ def test_effective_weight_adds_the_scaled_product():
     network = networks.init_network((3, 4), key=jax.random.key(0))
     network = adapt(network, adapter(2, scale=5.0), roles="lora", key=jax.random.key(1))
     layer = networks.replace_parameters(network, {"B1": jnp.ones((4, 2))}).layers[0]
-    np.testing.assert_allclose(
-        networks.effective_weight(layer), layer.W + 5 * jnp.ones((4, 2)) @ layer.A, rtol=1e-14
-    )
+    np.testing.assert_allclose(networks.effective_weight(layer), layer.W + 5 * jnp.ones((4, 2)) @ layer.A, rtol=1e-14)
     assert float(jnp.abs(networks.effective_weight(layer) - layer.W).max()) > 0
 
 
@@ -100,6 +98,13 @@ def test_unknown_activation_is_refused():
 def test_weights_that_do_not_chain_are_refused():
     with pytest.raises(ValueError, match=r"got shapes \[\(3, 2\), \(4, 5\)\]"):
         networks.network_from_weights([np.zeros((3, 2)), np.zeros((4, 5))])
+    with pytest.raises(ValueError, match=r"got shapes \[\(3, 3\), \(2, 2\)\]"):
+        networks.network_from_weights([np.zeros((3, 3)), np.zeros((2, 2))])
+
+
+def test_widths_are_read_off_weights_that_chain():
+    network = networks.network_from_weights([np.zeros((3, 2)), np.zeros((4, 3)), np.zeros((1, 4))])
+    assert networks.widths(network) == (2, 3, 4, 1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lorantk.theory.rates import fit_power, fit_power_known_errors, fit_power_sampled
 
@@ -65,6 +66,23 @@ def test_the_bootstrap_covers_the_true_exponent_at_about_its_stated_rate(draws):
         hits += law.low <= -0.5 <= law.high
     # Percentiles of the redrawn exponents give 883 of 1000 with eight draws.
     assert 905 <= hits <= 975
+
+
+def test_with_few_and_many_draws_each_size_counts_by_its_own_error():
+    samples = [np.array([1.0, 2.0, 4.0]), np.random.default_rng(0).normal(size=30)]
+    law = fit_power_sampled((2, 16), samples, rng=np.random.default_rng(1), level=0.8, resamples=50)
+
+    def slope(few, many):
+        return (np.log(np.sqrt((many**2).mean())) - np.log(np.sqrt((few**2).mean()))) / np.log(8)
+
+    def error(*drawn):  # the root of a mean square m of error e has the relative error e/2m
+        return np.linalg.norm([stats.sem(s**2) / (2 * (s**2).mean()) for s in drawn]) / np.log(8)
+
+    rng = np.random.default_rng(1)
+    few, many = (s[rng.integers(len(s), size=(50, len(s)))] for s in samples)
+    far = np.quantile([abs(slope(*pair) - slope(*samples)) / error(*pair) for pair in zip(few, many, strict=True)], 0.8)
+    np.testing.assert_allclose(law.exponent, slope(*samples))
+    np.testing.assert_allclose(law.high - law.exponent, far * error(*samples))
 
 
 def test_the_same_generator_gives_the_same_interval():
