@@ -76,7 +76,7 @@ def _tridiagonal(product, parameters, starts, depth):
         return product(vectors, *parameters), True
 
     run = decomp.tridiag_sym(depth, materialize=False, reortho="full", custom_vjp=False)
-    return jax.vmap(lambda z: run(lambda v, p: matvec(v, p), z / jnp.linalg.norm(z), parameters).J_small)(starts)
+    return jax.vmap(lambda z: run(lambda v, p: matvec(v, p), z, parameters).J_small)(starts)
 
 
 def _rules(diagonal, off, length):

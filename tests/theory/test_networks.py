@@ -79,8 +79,9 @@ def test_trained_parameters_follow_the_roles_and_can_be_put_back():
 def test_effective_weight_adds_the_scaled_product():
     network = networks.init_network((3, 4), key=jax.random.key(0))
     network = adapt(network, adapter(2, scale=5.0), roles="lora", key=jax.random.key(1))
-    layer = networks.replace_parameters(network, {"B1": jnp.ones((4, 2))}).layers[0]
-    np.testing.assert_allclose(networks.effective_weight(layer), layer.W + 5 * jnp.ones((4, 2)) @ layer.A, rtol=1e-14)
+    B = jax.random.normal(jax.random.key(2), (4, 2))
+    layer = networks.replace_parameters(network, {"B1": B}).layers[0]
+    np.testing.assert_allclose(networks.effective_weight(layer), layer.W + 5 * (B @ layer.A), rtol=1e-14)
     assert float(jnp.abs(networks.effective_weight(layer) - layer.W).max()) > 0
 
 

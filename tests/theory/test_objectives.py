@@ -117,13 +117,16 @@ def test_sampled_objectives_have_the_mean_of_the_closed_form():
     assert np.abs(draws["cosine"]).max() <= 1 + 1e-12
 
 
+def test_options_of_a_sample_are_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        objectives.sample_lora({}, {}, adapter(2, scale=1.0), (), 1, jax.random.key(0), ("signed",))
+
+
 def test_one_sampled_adapter_gives_the_objectives_of_its_network():
     network, clean, other = setting()
     left, right = (objectives.loss_factors(network, *batch, loss="squared") for batch in (clean, other))
     config = adapter(2, scale=1.5, law="gaussian", variance=0.3)
-    drawn = objectives.sample_lora(
-        left, right, config, matrices=("W1",), draws=1, key=jax.random.key(5), forms=objectives.FORMS
-    )
+    drawn = objectives.sample_lora(left, right, config, matrices=("W1",), draws=1, key=jax.random.key(5), forms=objectives.FORMS)
     A = sample_A(config, 4, key=jax.random.split(jax.random.split(jax.random.key(5), 1)[0], 1)[0])
     pair = [objectives.adapt_factors(side, {"W1": (1.5, A)}) for side in (left, right)]
     for form in objectives.FORMS:

@@ -25,6 +25,12 @@ def test_mean_and_second_moment_are_one_and_one_plus_the_ratio(ratio):
         np.testing.assert_allclose(value, moment, rtol=1e-6)
 
 
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 2.5])
+def test_the_density_is_zero_outside_its_edges_and_at_them(ratio):
+    a, b = rm.marchenko_pastur_edges(ratio)
+    assert (rm.marchenko_pastur_density([-1.0, 0.0, a / 2, a, b, b + 1], ratio) == 0).all()
+
+
 def test_sampled_eigenvalues_follow_the_law():
     G = np.random.default_rng(0).normal(size=(500, 1000))
     values = np.linalg.eigvalsh(G @ G.T / 1000)

@@ -22,6 +22,18 @@ def test_the_interval_covers_at_its_level():
     assert abs(share - 0.9) < 5 * np.sqrt(0.09 / 2000)
 
 
+def test_three_points_suffice_and_two_with_known_errors():
+    assert fit_power([1, 2, 4], [1, 4, 16]).exponent == pytest.approx(2)
+    assert fit_power_known_errors([1, 2], [1, 4], [0.1, 0.1]).exponent == pytest.approx(2)
+
+
+def test_the_level_is_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        fit_power([1, 2, 4], [1, 4, 16], 0.9)
+    with pytest.raises(TypeError, match="positional"):
+        fit_power_known_errors([1, 2], [1, 4], [0.1, 0.1], 0.9)
+
+
 @pytest.mark.parametrize(("x", "y"), [([1, 2], [1, 2]), ([1, 2, 3], [1, 2]), ([1, 2, 3], [1, 0, 1])])
 def test_too_little_to_fit_is_refused(x, y):
     with pytest.raises(ValueError, match="at least three positive numbers"):
@@ -38,7 +50,8 @@ def test_a_fit_with_known_errors_is_found_exactly_and_its_interval_is_that_of_a_
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "e"), [([1], [1], [1]), ([1, 1], [1, 2], [1, 1]), ([1, 2], [1, 2], [0, 1]), ([1, 2], [1], [1])]
+    ("x", "y", "e"),
+    [([1], [1], [1]), ([1, 1], [1, 2], [1, 1]), ([1, 2], [1, 2], [0, 1]), ([1, 2], [1], [1]), ([1, 2], [1, 2], [1])],
 )
 def test_measurements_without_errors_are_refused(x, y, e):
     with pytest.raises(ValueError, match="at least two positive numbers"):

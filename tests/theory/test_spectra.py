@@ -41,6 +41,8 @@ def test_counting_is_by_the_stated_tolerance():
 def test_tau_must_be_positive(tau):
     with pytest.raises(ValueError, match=f"tau must be a positive finite number; got {tau}"):
         spectra.log_determinant(matrix(), tau=tau)
+    with pytest.raises(TypeError, match="positional"):
+        spectra.log_determinant(matrix(), tau)
 
 
 @pytest.mark.parametrize("K", [np.ones(3), np.ones((2, 3)), np.ones((0, 0))])

@@ -49,6 +49,13 @@ def test_balancing_keeps_the_product_and_reaches_the_least_value():
         assert trained_order.trained_value(M @ A, B @ jnp.linalg.inv(M), s) >= least
 
 
+@pytest.mark.parametrize(
+    "function", [trained_order.weight_gram, trained_order.weight_gram_eigenvalues, trained_order.trained_value]
+)
+def test_the_scale_is_one_where_none_is_given(function):
+    np.testing.assert_array_equal(function(A, B), function(A, B, 1.0))
+
+
 @pytest.mark.parametrize("function", [trained_order.weight_gram, trained_order.trained_value, trained_order.balance])
 def test_shapes_that_do_not_chain_are_refused(function):
     for pair in ((A, B.T), (A[:, :, None], B), (A, B[:, :, None])):
