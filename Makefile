@@ -72,9 +72,9 @@ reproduce-threads: $(READY) ## Build the commit with other threads and instructi
 faults: $(READY) ## Plant faults in a copy, each of which tests and a chapter must catch: book/trust/faults.json (half an hour; N=name for one)
 	@$(RUN) scripts/faults.py $(N)
 
-mutate: $(READY) | $(filter .uv/%,$(UV)) ## Change the code at random places and run its tests: book/trust/mutation.json (hours; SAMPLE=400 SEED=0)
+mutate: $(READY) | $(filter .uv/%,$(UV)) ## Change the code at random places and run its tests: book/trust/mutation.json (hours; SAMPLE=800 SEED=0)
 	@$(UV) run --quiet --no-sync --with cosmic-ray==8.7.0 scripts/mutate.py \
-	  --sample $(or $(SAMPLE),400) --seed $(or $(SEED),0) --cores $(CORES)
+	  --sample $(or $(SAMPLE),800) --seed $(or $(SEED),0) --cores $(CORES)
 
 kills: $(READY) ## Kill builds at random moments, build again and compare: book/trust/kills.json (half an hour; KILLS=50 SEED=0)
 	@$(RUN) scripts/kills.py --kills $(or $(KILLS),50) --seed $(or $(SEED),0)

@@ -175,7 +175,7 @@ def row(mutant: dict) -> list[str]:
 def main() -> int:
     """Run from the command line; 1 if a mutant survives without a reason."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sample", type=int, default=400, help="how many mutants (default: 400)")
+    parser.add_argument("--sample", type=int, default=800, help="how many mutants (default: 800)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--cores", type=int, default=2, help="how many are judged at a time (default: 2)")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this time; a later run goes on")
