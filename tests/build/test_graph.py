@@ -59,11 +59,9 @@ def test_build_after_a_killed_one_is_complete(tree):
     assert json.loads((tree / "_build/figures/index.json").read_text()) == []
 
 
-def test_nothing_changed_takes_seconds(tree):
-    start_time = time.monotonic()
+def test_nothing_changed_runs_nothing(tree):
     status, out, _ = build(tree)
     assert (status, out) == (0, "nothing changed since the last book build\n")
-    assert time.monotonic() - start_time < 5
 
 
 def test_edited_notebook_runs_alone(tree):
