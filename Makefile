@@ -105,7 +105,7 @@ clean: ## Remove everything generated (_build and Snakemake's notes), not the en
 	rm -rf _build .snakemake
 
 $(READY): pyproject.toml uv.lock | $(filter .uv/%,$(UV))
-	$(UV) sync --locked $(if $(PYTHON),--python $(PYTHON))
+	$(UV) sync --locked --compile-bytecode $(if $(PYTHON),--python $(PYTHON))
 	@touch $@
 
 # By plain pip, which may know of a PyTorch for CPUs that uv does not.
