@@ -127,8 +127,13 @@ def execute(source, output, records, failed, parameters=None):
                     cwd=source.parent,
                     progress_bar=sys.stderr.isatty(),  # cells done and time left, where a person looks on
                     start_timeout=120,
-                    # Files, as another process may take a port before the kernel has it: then the execution would never end.
-                    config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
+                    config=Config(
+                        # Files, as another process may take a port before the kernel has it: then the execution would never end.
+                        KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"},
+                        # A kernel is interrupted before it is stopped. One that has answered for the last time, but is not idle
+                        # yet, logs that as an error; what goes wrong in a cell reaches the notebook.
+                        NotebookClient={"extra_arguments": ["--log-level=CRITICAL"]},
+                    ),
                 )
             executed = normalised(nbformat.read(running, as_version=4))
             nbformat.write(executed, running)

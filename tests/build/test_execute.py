@@ -53,6 +53,24 @@ def test_the_kernel_is_reached_through_files_which_no_other_process_takes(tree):
     assert not Path(place).parent.exists()
 
 
+# A busy machine may hold a kernel up between its last answer and the end of the work on it; here it is held up for sure.
+ANSWERS_LONG = """
+import time
+handlers = get_ipython().kernel.shell_handlers
+answer = handlers["kernel_info_request"]
+async def answer_long(*request):
+    await answer(*request)
+    time.sleep(0.5)
+handlers["kernel_info_request"] = answer_long
+"""
+
+
+def test_a_kernel_stopped_while_it_still_answers_reports_no_error(tree):
+    nbformat.write(notebook(ANSWERS_LONG), tree / "notebooks/04_answers.ipynb")
+    status, _, err = run(tree, "execute", "answers")
+    assert (status, err) == (0, "")
+
+
 def test_defaults_are_not_injected(tree):
     assert run(tree, "execute", "01_works", "--into", "executed", "-p", "profile=default")[0] == 0
     executed = nbformat.read(tree / "_build/executed/01_works.ipynb", as_version=4)
