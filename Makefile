@@ -104,6 +104,7 @@ environment.yml: uv.lock ## Write the conda and Binder environment anew from the
 clean: ## Remove everything generated (_build and Snakemake's notes), not the environment
 	rm -rf _build .snakemake
 
+# Compiled once: where Python may not write what it compiled, each process of a build would compile its packages anew.
 $(READY): pyproject.toml uv.lock | $(filter .uv/%,$(UV))
 	$(UV) sync --locked --compile-bytecode $(if $(PYTHON),--python $(PYTHON))
 	@touch $@
