@@ -1,39 +1,32 @@
 # The build graph: sweeps -> notebooks -> executed notebooks and records -> claims and figures -> site.
-# Every rule is one command that also runs by hand. `make book` starts it through lorantk.publishing.build.
+# Every rule is one command that can also be run by hand. `make book` starts Snakemake through lorantk.publishing.graph.build.
 import json
 import sys
 from pathlib import Path
 
-from lorantk.experiments import results
-from lorantk.fingerprint import content_hash, files, meaning
+from lorantk.experiments.common import results
+from lorantk.fingerprint import content_hash, files, notebook_hash
 
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
-# The sweeps that a notebook reads, from its metadata.
+# The sweeps that each notebook reads, from its metadata.
 READS = {stem: json.loads(Path(f"notebooks/{stem}.ipynb").read_bytes())["metadata"].get("sweeps", []) for stem in NOTEBOOKS}
-# Two notebooks on two cores shall not fight for them; one alone may have all. A given number shows what depends on it.
+# Two notebooks on two cores must not compete for them; a single one may use all. Setting the number shows what depends on it.
 THREADS = int(config.get("threads", max(1, workflow.cores // max(1, len(NOTEBOOKS)))))
-# Code that no notebook uses: editing it rebuilds the site, but runs no notebook again. Of the rest, a changed
-# comment or docstring does not either.
-AFTER = (
-    "build", "citation", "compare", "finish", "locks", "parameters", "policy", "preview", "prose", "reading", "records",
-    "reference", "release", "reproduce", "search", "site", "stage", "takeaway", "trust",
-)
-SITE_CODE = files(
-    "lorantk/cli.py",
-    "lorantk/publishing/schemas",
-    "lorantk/publishing/sphinx_ext",
-    *(f"lorantk/publishing/{name}.py" for name in AFTER),
-)
-CODE = content_hash([path for path in files("lorantk", "uv.lock") if path not in SITE_CODE], meaning)
+# The code that each notebook runs, found from its imports; changes to comments and docstrings do not count.
+LOCK = content_hash(files("uv.lock"))
+CODE = {stem: f"{notebook_hash(f'notebooks/{stem}.ipynb', Path.cwd())} {LOCK}" for stem in NOTEBOOKS}
 EVERYTHING = content_hash(files("lorantk", "uv.lock"))
-PAGES = [str(path) for path in files("book", "expected/figures", "_config.yml", "_toc.yml")]
+PAGES = [str(path) for path in files("book", "_config.yml", "_toc.yml")]
 EXECUTED = ["_build/{into}/{stem}.ipynb", "_build/{into}/records/{stem}", "_build/{into}/runs/{stem}.json"]
 LISTS = ["_build/claims.json", "_build/figures/index.json", "_build/figures/durations.json"]
-# What a chapter reads beside the package and the sweeps: made, or recorded, before it runs.
-MADE = {"40_cost": [str(path) for path in files("benchmarks/results")], "50_audit": ["_build/adapters"]}
+# What a chapter reads besides the package and the sweeps.
+MADE = {
+    "40_cost": [str(path) for path in files("benchmarks/results")],
+    "50_audit": [str(path) for path in files("expected/adapters")],
+}
 PROFILE = {"executed": config.get("profile", "default"), "smoke": "smoke"}
-# Each batch of a sweep is one job. Its .done file has a name that depends on configurations, data and computing code; it is
-# taken back here where a result is missing or cannot be read, so that the job runs again and computes what is wrong.
+# Each batch of a sweep is one job. The name of its .done file depends on configurations, data and computing code. The file is
+# removed here if a result is missing or cannot be read, so that the job runs again and computes that result.
 BATCHES = {
     (into, sweep): results.batches(sweep, profile, Path("."))
     for into, profile in PROFILE.items()
@@ -46,7 +39,7 @@ for faults in map(results.reopen, [batch for found in BATCHES.values() for batch
         print(f"cannot be used: {fault}", file=sys.stderr)
 
 
-# What commands say goes to standard output; standard error is Snakemake's own.
+# Commands write to standard output; standard error belongs to Snakemake.
 shell.prefix("exec 2>&1; ")
 
 
@@ -58,7 +51,7 @@ wildcard_constraints:
     batch="[^/]+",
 
 
-# All that a build leaves, so that what was deleted is made again.
+# Everything that a build leaves, so that deleted files are made again.
 rule book:
     input:
         DONE["executed"],
@@ -77,7 +70,7 @@ rule site:
     params:
         code=EVERYTHING,
     shell:
-        "{sys.executable} -m lorantk.publishing.site"
+        "{sys.executable} -m lorantk.publishing.site.build"
 
 
 rule records:
@@ -88,7 +81,7 @@ rule records:
     params:
         code=EVERYTHING,
     shell:
-        "{sys.executable} -m lorantk.publishing.records _build"
+        "{sys.executable} -m lorantk.publishing.graph.records _build"
 
 
 rule smoke:
@@ -97,17 +90,7 @@ rule smoke:
         expand(EXECUTED, into="smoke", stem=NOTEBOOKS),
 
 
-rule adapters:
-    input:
-        "scripts/peft_adapters.py",
-        "scripts/peft-requirements.txt",
-    output:
-        directory("_build/adapters"),
-    shell:
-        ".venv-peft/bin/python scripts/peft_adapters.py {output}"
-
-
-# The cells are not outputs: Snakemake would delete those of an interrupted job, and they are kept.
+# The cells are not outputs: Snakemake would delete those of an interrupted job, but they should be kept.
 rule sweep:
     output:
         "{folder}/{sweep}/{batch}.done",
@@ -119,7 +102,7 @@ rule sweep:
         mem_mb=2000,
         runtime=60,
     shell:
-        "{sys.executable} -m lorantk.experiments.sweep {wildcards.sweep} --batch {wildcards.batch}"
+        "{sys.executable} -m lorantk.experiments.common.sweep {wildcards.sweep} --batch {wildcards.batch}"
         " --profile {params.profile} --threads {threads}{params.also}"
 
 
@@ -138,9 +121,9 @@ rule execute:
         directory(EXECUTED[1]),
         EXECUTED[2],
     params:
-        code=CODE,
+        code=lambda wildcards: CODE[wildcards.stem],
         profile=lambda wildcards: PROFILE[wildcards.into],
     threads: THREADS
     shell:
-        "{sys.executable} -m lorantk.publishing.execute {input[0]} --into {wildcards.into}"
+        "{sys.executable} -m lorantk.publishing.notebook.execute {input[0]} --into {wildcards.into}"
         " --threads {threads} -p profile={params.profile}"

@@ -1,8 +1,8 @@
 """Time the ways to compute a kernel side by side: python benchmarks/kernels.py OUT.json [--quick].
 
-Calls are interleaved, round by round and in another order each time, so that what else the machine does, and what a call leaves
-behind in caches and threads, falls on all alike; each row has the median. The rate
-of JAX's and NumPy's own matrix products is measured in the same rounds. Peak memory is measured in a process of its own.
+Calls are interleaved in rounds, each in a different order, so that other load on the machine, and whatever a call leaves behind
+in caches and threads, affects all methods alike. Each row has the median. The rate of JAX's and NumPy's own matrix products is
+measured in the same rounds. Peak memory is measured in a separate process.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-# Threads of NumPy's library go to sleep at once when they are done: waiting busily they would take a core from what comes next.
+# Threads of NumPy's library go to sleep as soon as they are done; busy waiting would take a core from what runs next.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 sys.path.insert(0, str(Path(__file__).parent))
 import jax
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import methods
 import numpy as np
 
-from lorantk.publishing.provenance import device
+from lorantk.publishing.notebook.provenance import device
 
 SIZES = [(256, 512, 3, 1), (512, 1024, 3, 1), (256, 512, 3, 10), (1024, 2048, 4, 1)]
 QUICK = [(64, 64, 3, 1)]
@@ -33,7 +33,7 @@ GROWTH += [(256, 512, L, 1) for L in (2, 4, 6, 10)] + [(256, 512, 3, C) for C in
 
 
 def environment():
-    """Return what the numbers depend on."""
+    """Return the facts that the numbers depend on: versions, processor, load and time."""
     versions = {"python": sys.version.split()[0], "jax": jax.__version__, "numpy": np.__version__}
     return versions | {
         "cpu": device()["processor"],
@@ -44,7 +44,7 @@ def environment():
 
 
 def available():
-    """Return the bytes of memory that are free, by Linux's own estimate."""
+    """Return the number of free bytes of memory, by Linux's own estimate."""
     with open("/proc/meminfo") as info:
         return 1024 * int(next(line.split()[1] for line in info if line.startswith("MemAvailable")))
 
@@ -52,8 +52,8 @@ def available():
 def interleaved(functions, seconds, least=3, enough=15, most=25):
     """Return wall and processor seconds of each function, called in turn until about ``seconds`` have passed.
 
-    Those that are quick are called at least ``enough`` times: most of that after the slow ones, which leave little memory in
-    order behind them.
+    Quick functions are called at least ``enough`` times, mostly after the slow ones are done, because those leave memory in
+    disorder.
     """
     times, slow = {name: [] for name in functions}, set()
     for function in functions.values():
@@ -87,7 +87,7 @@ def products(size):
 
 
 def peak(name, case):
-    """Return the peak memory of a method above the state before the call, in MiB, from a process of its own."""
+    """Return the peak memory of a method above that before the call, in MiB, measured in a separate process."""
     code = [sys.executable, str(Path(__file__).with_name("memory.py")), name, *map(str, case)]
     done = subprocess.run(code, capture_output=True, text=True, check=False)
     return float(done.stdout) if done.returncode == 0 else None
@@ -131,7 +131,7 @@ def measure(mode, size, names, dtype, seconds, memory):
 
 
 def main():
-    """Measure everything in this environment and write it down."""
+    """Measure everything in this environment and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true", help="one tiny size, to see whether it works")
@@ -142,7 +142,7 @@ def main():
     options = parser.parse_args()
     seconds = 1 if options.quick else options.seconds
     names = ["lorantk", "jacrev", "nt1", "nt2"] + (["nt3"] if jax.__version_info__ < (0, 6) else [])
-    # Peaks of the methods that need not the old JAX are measured under the new one.
+    # Peaks of the methods that do not need the old JAX are measured under the new one.
     weighed = names if options.quick or len(names) == 4 else ["lorantk", "nt3"]
     names = [name for name in names if options.methods is None or name in options.methods]
     about, rows = environment(), []

@@ -1,4 +1,4 @@
-"""Print the peak memory of one call above the state before it, in MiB: python benchmarks/memory.py METHOD MODE N n L C DTYPE."""
+"""Print the peak memory of one call above that before it, in MiB: python benchmarks/memory.py METHOD MODE N n L C DTYPE."""
 
 import ctypes
 import gc
@@ -18,7 +18,7 @@ def status(key):
 
 name, mode, *size, dtype = sys.argv[1:]
 function = methods.method(name, mode, *map(int, size), dtype)
-# The first call compiles. What it leaves behind is given back to the system, so that the second starts from what is in use.
+# The first call compiles. Memory that it no longer needs is returned to the system before the second call is measured.
 jax.block_until_ready(function())
 gc.collect()
 ctypes.CDLL("libc.so.6").malloc_trim(0)

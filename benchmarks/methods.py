@@ -1,4 +1,4 @@
-"""Ways to compute one and the same kernel, each at its best: what the benchmarks time and weigh.
+"""Ways to compute the same kernel, each at its best, for the benchmarks of time and memory.
 
 Everything here runs under the project's JAX and under JAX 0.5.3, where implementation 3 of neural-tangents still works.
 """
@@ -21,7 +21,7 @@ def tangents():
         from jax._src import source_info_util
 
         ad.config, ad.source_info_util = jax.config, source_info_util
-    from lorantk.theory import tangents as module
+    from lorantk.theory import neural_tangents as module
 
     return module
 
@@ -64,7 +64,7 @@ def method(name, mode, N, n, L, C, dtype="float64", outputs="trace"):
 
         @jax.jit
         def contracted(params, x):
-            # One backward pass for each row of its own: over the whole batch at once it would take N times the work.
+            # A separate backward pass for each row: over the whole batch at once it would take N times the work.
             J = jax.vmap(lambda row: jax.jacrev(lambda p: f(p, row[None])[0])(params))(x)
             pair = {"trace": "icab,jcab->ij", "diagonal": "icab,jcab->ijc", "full": "icab,jdab->ijcd"}[outputs]
             return sum(jnp.einsum(pair, leaf, leaf) for leaf in jax.tree.leaves(J))
@@ -82,7 +82,7 @@ def method(name, mode, N, n, L, C, dtype="float64", outputs="trace"):
 
 
 def operations(mode, N, n, L, C):
-    """Return the operations of the closed form that symmetry leaves: forward, backward, and half of each Gram matrix."""
+    """Return the operations of the closed form, using symmetry: forward, backward, and half of each Gram matrix."""
     widths = (INPUTS, *[n] * (L - 1), C)
     pairs = list(zip(widths[1:], widths[:-1], strict=True))
     r = RANK if mode == "lora" else 0
@@ -93,7 +93,7 @@ def operations(mode, N, n, L, C):
 
 
 def bytes_needed(name, mode, N, n, L, C):
-    """Return roughly what a method allocates, so that it is not tried where the memory is not there."""
+    """Return roughly what a method allocates, so that it is not tried without enough memory."""
     widths = (INPUTS, *[n] * (L - 1), C)
     pairs = list(zip(widths[1:], widths[:-1], strict=True))
     P = sum((m + k) * RANK if mode == "lora" else m * k for m, k in pairs)

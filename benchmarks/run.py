@@ -1,7 +1,7 @@
-"""Run every benchmark, in the project's environment and in one with JAX 0.5.3, and merge what they found.
+"""Run every benchmark, in the project's environment and in one with JAX 0.5.3, and merge the results.
 
-Writes _build/bench/kernels.json and _build/bench/spectra.json; with --keep also copies them to benchmarks/results, from where the
-book's chapter on cost draws. The long run without a Gram matrix is made only with --long.
+Writes _build/bench/kernels.json and _build/bench/spectra.json; with --keep also copies them to benchmarks/results, which the
+book's chapter on cost reads. The long run without a Gram matrix needs --long.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def run(python, script, *arguments, **environment):
 
 
 def old_python(uv):
-    """Return the interpreter of the environment with JAX 0.5.3, made where it is missing."""
+    """Return the interpreter of the environment with JAX 0.5.3, which is created if it is missing."""
     python = OLD / "bin" / "python"
     if not python.exists():
         install = [uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps", "-r", str(HERE / "jax-0.5.3.txt")]
@@ -47,12 +47,12 @@ def main():
         parts["growth.json"] = (sys.executable, ["--growth", "--seconds", "3"])
     for name, (python, extra) in parts.items():
         run(python, "kernels.py", BUILD / name, *extra)
-    # Rows of one run were interleaved and may be compared; `growth` marks those where one size varies.
+    # Rows of one run were interleaved and can be compared; `growth` marks those where one size varies.
     found = [(name, row) for name in parts for row in json.loads((BUILD / name).read_text())]
     rows = [row | {"run": name.removesuffix(".json"), "growth": name == "growth.json"} for name, row in found]
     (BUILD / "kernels.json").write_text(json.dumps(rows, indent=1) + "\n")
     found = []
-    # Each in a process of its own: peaks of memory are those of the process.
+    # Each part runs in its own process, because peak memory is that of the process.
     for part in [] if options.quick else ["eigenvalues", "explicit", "fisher", "streamed", *["free"] * options.long]:
         run(sys.executable, "spectra.py", BUILD / f"{part}.json", part)
         found += json.loads((BUILD / f"{part}.json").read_text())

@@ -20,12 +20,12 @@ import methods
 import numpy as np
 from kernels import environment
 
-from lorantk.theory import kernels, lanczos, matrix_free, networks, sharding, spectra
+from lorantk.theory import blocks, kernels, lanczos, matrix_free, networks, sharding, spectra
 from lorantk.theory.fisher import jacobian
 
 
 def timed(function, rounds=3):
-    """Return the result, the median wall seconds and the median processor seconds of some calls after a first one."""
+    """Return the result, the median wall seconds and the median processor seconds of some calls after a warm-up."""
     result = jax.block_until_ready(function()) if rounds > 1 else None
     wall, cpu = [], []
     for _ in range(rounds):
@@ -37,19 +37,19 @@ def timed(function, rounds=3):
 
 
 def peak_mib():
-    """Return the peak of this process so far."""
+    """Return the peak memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def gram(N, n):
     """Return a kernel of full fine-tuning, L = 3, C = 1, and the mean of its eigenvalues."""
     network, x = methods.setting("full", N, n, 3, 1)
-    K = kernels.ntk(network, x, outputs="trace", memory=5 * 10**9)
+    K = blocks.ntk_in_blocks(network, x, outputs="trace", memory=5 * 10**9)
     return K, float(jnp.trace(K)) / N
 
 
 def eigenvalues():
-    """Time both drivers, and Cholesky, where all finish quickly."""
+    """Time both drivers, and Cholesky, at sizes where all finish quickly."""
     for N in (1024, 2048, 4096):
         K, tau = gram(N, 256)
         host = np.asarray(K)
@@ -70,7 +70,7 @@ def eigenvalues():
 
 
 def explicit(sizes=(1024, 2048, 4096, 20_000), probes=12, depth=18):
-    """Time Cholesky against Lanczos on one and the same Gram matrix."""
+    """Time Cholesky against Lanczos on the same Gram matrix."""
     for N in sizes:
         K, mean = gram(N, 256 if N < 10_000 else 1024)
         tau, rounds = mean, 3 if N < 10_000 else 1
@@ -80,7 +80,7 @@ def explicit(sizes=(1024, 2048, 4096, 20_000), probes=12, depth=18):
             return lanczos.quadrature(lanczos.matrix_product, N, **run)
 
         rule, wall, cpu = timed(run, rounds)
-        estimate = lanczos.log_determinant(rule, tau=tau)
+        estimate = lanczos.estimate_log_determinant(rule, tau=tau)
         truth, wall_exact, cpu_exact = timed(lambda K=K, tau=tau: spectra.log_determinant(K, tau=tau), rounds)
         row = {"what": "log det", "N": N, "tau": tau, "value": truth, "peak_mib": peak_mib()}
         yield row | {"method": "Cholesky", "seconds": wall_exact, "cpu_seconds": cpu_exact, "relative_error": 0.0}
@@ -114,11 +114,11 @@ def fisher():
 
 
 def streamed(N=20_000, n=1024, memory=5 * 10**9):
-    """Compute one large kernel within its budget."""
+    """Compute one large kernel within its memory budget."""
     network, x = methods.setting("full", N, n, 3, 1)
     jax.block_until_ready((network, x))
     before = peak_mib()
-    K, wall, cpu = timed(lambda: kernels.ntk(network, x, outputs="trace", memory=memory), 1)
+    K, wall, cpu = timed(lambda: blocks.ntk_in_blocks(network, x, outputs="trace", memory=memory), 1)
     few = jnp.asarray([0, 7, N // 2, N - 1])
     part = kernels.ntk(network, x[few], outputs="trace")
     error = float(jnp.abs(K[few][:, few] - part).max() / jnp.abs(part).max())
@@ -149,15 +149,15 @@ def free(N=100_000, n=256, probes=12, depth=48):
     rule = lanczos.quadrature(operator.product, operator.size, **run)
     seconds, cpu = time.perf_counter() - begin, time.process_time() - busy
     readings = {
-        "log det": lanczos.log_determinant(rule, tau=tau),
-        "trace": lanczos.power_sum(rule._replace(total=None), power=1),  # which the exact one is to check
-        "power 1/2": lanczos.power_sum(rule, power=0.5),
-        "power 2": lanczos.power_sum(rule, power=2),
-        "effective dimension": lanczos.effective_dimension(rule, tau=tau),
+        "log det": lanczos.estimate_log_determinant(rule, tau=tau),
+        "trace": lanczos.estimate_power_sum(rule._replace(total=None), power=1),  # to be checked against the exact one
+        "power 1/2": lanczos.estimate_power_sum(rule, power=0.5),
+        "power 2": lanczos.estimate_power_sum(rule, power=2),
+        "effective dimension": lanczos.estimate_effective_dimension(rule, tau=tau),
     }
     row = {"what": "no Gram matrix", "method": "Lanczos", "N": N, "n": n, "L": 3, "C": 1, "tau": tau, "exact_trace": trace}
-    row |= {"readings": {name: list(estimate) for name, estimate in readings.items()}, "largest": lanczos.extremes(rule)[1]}
-    # The largest nodes of each probe: how far they agree says how far they have converged.
+    row |= {"readings": {name: list(estimate) for name, estimate in readings.items()}, "largest": lanczos.extreme_nodes(rule)[1]}
+    # The largest nodes of each probe; their agreement shows how far they have converged.
     tops = np.sort(rule.nodes, axis=1)[:, ::-1][:, :5]
     row |= {"top": tops.max(axis=0).tolist(), "top_spread": (tops.max(axis=0) - tops.min(axis=0)).tolist()}
     yield row | {"probes": probes, "depth": depth, "seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak_mib()}
@@ -168,7 +168,7 @@ def sharded(N=2048, n=512):
     network, x = methods.setting("full", N, n, 3, 1)
     mesh = sharding.device_mesh()
     routes = {"default": lambda: kernels.ntk(network, x, outputs="trace")}
-    routes["sharded"] = lambda: sharding.ntk(network, x, outputs="trace", mesh=mesh)
+    routes["sharded"] = lambda: sharding.ntk_on_mesh(network, x, outputs="trace", mesh=mesh)
     truth = np.asarray(routes["default"]())
     for name, function in routes.items():
         K, wall, cpu = timed(function, 5)
@@ -188,7 +188,7 @@ PARTS = {
 
 
 def main():
-    """Measure the parts that are named, or the short ones."""
+    """Measure the named parts, or the short ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=["eigenvalues", "explicit", "fisher", "streamed"])

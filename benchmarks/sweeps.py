@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/sweeps.py [OUTPUT.json]
 
-Both ways train the same runs, with the same code for a single run, alternating; compilation is timed apart. The processor is
-whatever is free: the best of the repetitions is reported, beside all of them.
+Both ways train the same runs, with the same code for a single run, in turns; compilation is timed separately. Other processes
+may use the processor too, so the best repetition is reported, along with all of them.
 """
 
 import json
@@ -18,27 +18,29 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import numpy as np
 
-from lorantk.experiments import cells, results, sweeps
-from lorantk.experiments.finetune import fine_tune
+from lorantk.experiments.common import results
+from lorantk.experiments.digits import sweeps
+from lorantk.experiments.digits import training as cells
+from lorantk.experiments.digits.finetune import fine_tune
 
 REPETITIONS = 5
 ALONE = 12  # runs one at a time, in each repetition
 
 
 def timed(call):
-    """Seconds of processor and of clock that a call takes."""
+    """Return the processor seconds and wall seconds that a call takes."""
     clock, processor = time.perf_counter(), time.process_time()
     jax.block_until_ready(call())
     return {"seconds": time.perf_counter() - clock, "cpu seconds": time.process_time() - processor}
 
 
 def one(tree, k):
-    """The k-th of stacked things, as a stack of one."""
+    """Return the k-th element of a stack, as a stack of one."""
     return jax.tree.map(lambda leaf: leaf[k : k + 1], tree)
 
 
 def measure(cell):
-    """Runs per second of one cell, both ways."""
+    """Return the runs per second of one cell, both ways."""
     networks, tasks, rates = cells.networks(cell), cells.tasks(cell), np.asarray(cell.rates)
     options = {"optimiser": cell.optimiser, "checkpoints": cell.checkpoints}
 
@@ -61,7 +63,7 @@ def measure(cell):
 
 
 def main():
-    """Measure four cells and print or write what was found."""
+    """Measure four cells and print or write the results."""
     chosen = [c for c in sweeps.cells("arms", "default") if c.attack == "clean" and c.optimiser == "adam" and c.arm != "lora-fa"]
     rows = [measure(cell) for cell in chosen]
     for row in rows:

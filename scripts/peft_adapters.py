@@ -1,29 +1,33 @@
-"""Make the adapters that the chapter "Audit your adapter" reads, with the real PEFT on small models built here.
+"""Make the adapters that the chapter "Audit your adapter" reads, using the real PEFT on small models built here.
 
-    .venv-peft/bin/python scripts/peft_adapters.py _build/adapters
+    .venv-peft/bin/python scripts/peft_adapters.py expected/adapters
 
-Runs in its own environment (see peft-requirements.txt), downloads nothing, and writes below the given folder:
+Runs in its own environment (see peft-requirements.txt) and downloads nothing. Writes small files into the given folder, which the
+repository keeps (`make peft` makes them again and compares):
 
 - ``base/``: the transformer whose modules are adapted, ``model.safetensors``;
 - ``fresh/OPTION/`` and ``trained/NAME/``: adapters as PEFT saves them;
-- ``draws.safetensors``: A and B of one layer under 100 seeds for each start that is random or comes from W₀;
+- ``draws.safetensors``: A and B of one layer with many seeds, for each start that is random or comes from W₀;
 - ``kernels.safetensors``: tangent kernels of one module by automatic differentiation;
-- ``reference.json``: scale, norms and spectra of every adapter by PyTorch in float64, and losses of the training.
+- ``reference.json``: scale, norms and spectra of every adapter by PyTorch in float64, training losses, versions, and the SHA-256
+  of every other file.
 
-The folder appears whole or not at all.
+The folder appears complete or not at all.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
 import sys
 import warnings
+from importlib.metadata import version
 from logging import getLogger
 from pathlib import Path
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-getLogger("bitsandbytes").setLevel("ERROR")  # it tells of faster kernels that it could download
+getLogger("bitsandbytes").setLevel("ERROR")  # it advertises faster kernels for download
 import torch
 from peft import EvaConfig, LoftQConfig, LoraConfig, LoraGAConfig, get_peft_model, initialize_lora_eva_weights, preprocess_loraga
 from peft.tuners.lora import LoraLayer
@@ -36,15 +40,18 @@ from transformers.utils import logging
 
 warnings.filterwarnings("ignore")
 logging.disable_progress_bar()
-VOCABULARY, LENGTH, BATCH = 64, 16, 8
+VOCABULARY, LENGTH, BATCH = 32, 16, 8
+WIDTH, HIDDEN, LAYERS, RANK = 64, 64, 2, 4  # on a CPU, bitsandbytes quantises rows of fewer than 64 entries differently
+INPUTS, OUTPUTS = 64, 16  # of the layer with many seeds
+SOME = ["q_proj", "down_proj"]
 EVERY = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 class OnCPU(TorchFunctionMode):
-    """Leaves on the CPU what is sent to CUDA: LoftQ asks for CUDA by name, though it and bitsandbytes compute on a CPU too."""
+    """Keep on the CPU what is sent to CUDA: LoftQ asks for CUDA by name, but it and bitsandbytes also run on a CPU."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        """Call `function` with the CPU in place of CUDA."""
+        """Call `function` with the CPU instead of CUDA."""
 
         def here(value):
             return "cpu" if isinstance(value, str | torch.device) and str(value) == "cuda" else value
@@ -53,16 +60,15 @@ class OnCPU(TorchFunctionMode):
 
 
 def transformer():
-    """A Llama of four layers, 600 000 parameters; deterministic."""
+    """Return a Llama with two layers and 61 000 parameters; deterministic."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4, use_cache=False
-    )
+    shape = {"hidden_size": WIDTH, "intermediate_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=VOCABULARY, max_position_embeddings=LENGTH, use_cache=False, **shape)
     return LlamaForCausalLM(config)
 
 
 def sequences(chain, seed):
-    """A batch of sequences of a Markov chain: each token has four likely successors, drawn with the chain's own seed."""
+    """Return a batch of sequences of a Markov chain: each token has four likely successors, drawn with the chain's own seed."""
     rules = torch.randint(VOCABULARY, (VOCABULARY, 4), generator=torch.Generator().manual_seed(chain))
     generator = torch.Generator().manual_seed(1000 * chain + seed)
     tokens = [torch.randint(VOCABULARY, (BATCH,), generator=generator)]
@@ -72,7 +78,7 @@ def sequences(chain, seed):
 
 
 def train(model, chain, steps, rate, first=0):
-    """Train what requires a gradient by Adam and return the losses."""
+    """Train everything that requires a gradient with Adam and return the losses."""
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=rate)
     losses = []
     for step in range(first, first + steps):
@@ -86,10 +92,10 @@ def train(model, chain, steps, rate, first=0):
 
 
 def adapted(base, option, **options):
-    """A PEFT model around a copy of `base`; starts that look at data get their batches."""
+    """Return a PEFT model around a copy of `base`; starts that depend on data get their batches."""
     model = transformer()
     model.load_state_dict(base)
-    defaults = {"r": 8, "lora_alpha": 8, "target_modules": EVERY, "task_type": "CAUSAL_LM"}
+    defaults = {"r": RANK, "lora_alpha": RANK, "target_modules": SOME, "task_type": "CAUSAL_LM"}
     if option == "eva":
         options["eva_config"] = EvaConfig(rho=1.0)
     if option == "corda":
@@ -125,7 +131,7 @@ def adapted(base, option, **options):
 
 
 def factors(layer):
-    """A and B of an adapted layer as matrices in float64, wherever PEFT keeps them."""
+    """Return A and B of an adapted layer as matrices in float64, wherever PEFT keeps them."""
     if "default" in layer.lora_embedding_A:
         pair = layer.lora_embedding_A["default"], layer.lora_embedding_B["default"]
     else:
@@ -135,7 +141,7 @@ def factors(layer):
 
 
 def reference(model):
-    """For each adapted module what the audit should find, by singular value decompositions of the whole matrices."""
+    """Return what the audit should find for each adapted module, by singular value decompositions of the whole matrices."""
     found = {}
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
@@ -156,6 +162,7 @@ def reference(model):
 def save(model, folder):
     """Save an adapter as PEFT does, and return its reference."""
     model.save_pretrained(folder)
+    (folder / "README.md").unlink()  # a model card without content
     return reference(model)
 
 
@@ -167,20 +174,21 @@ def as_dtype(source, folder, dtype):
 
 
 def fresh(base, folder):
-    """Every start, scale, pattern and kind of module; returns the references."""
+    """Make adapters with every start, scale, pattern and kind of module; return the references."""
     options = {
         "default": {},
-        "twice": {"lora_alpha": 16},
+        "twice": {"lora_alpha": 2 * RANK},
         "rslora": {"use_rslora": True},
         "gaussian": {"init_lora_weights": "gaussian"},
         "false": {"init_lora_weights": False},
         "dora": {"use_dora": True},
         "all-linear": {"target_modules": "all-linear"},
         "regular-expression": {"target_modules": r".*layers\.[12]\..*_proj", "exclude_modules": ["o_proj"]},
-        "two-layers": {"layers_to_transform": [0, 3], "target_modules": ["q_proj", "v_proj"]},
+        "one-layer": {"layers_to_transform": [1], "target_modules": ["q_proj", "v_proj"]},
         "patterns": {
-            "rank_pattern": {r"^model\.layers\.0\..*": 4, "q_proj": 16, r"layers\.2\.mlp\.down_proj": 32},
-            "alpha_pattern": {"v_proj": 32, r"model.layers.1.self_attn.q_proj": 64},
+            "target_modules": EVERY,
+            "rank_pattern": {r"^model\.layers\.0\..*": 2, "q_proj": 8, r"layers\.1\.mlp\.down_proj": 16},
+            "alpha_pattern": {"v_proj": 16, r"model.layers.1.self_attn.q_proj": 32},
         },
         "embedding": {"target_modules": ["embed_tokens", "q_proj"]},
         "head": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
@@ -194,9 +202,9 @@ def fresh(base, folder):
         model = adapted(base, chosen.pop("init_lora_weights", True), **chosen)
         references[f"fresh/{name}"] = save(model, folder / name)
     torch.manual_seed(2)
-    gpt = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=96, n_layer=2, n_head=2, n_positions=LENGTH))
+    gpt = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=24, n_layer=1, n_head=2, n_positions=LENGTH))
     gpt.save_pretrained(folder / "fan-in-fan-out" / "base")
-    config = LoraConfig(r=8, lora_alpha=8, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
+    config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
     references["fresh/fan-in-fan-out"] = save(get_peft_model(gpt, config), folder / "fan-in-fan-out")
     images = torch.nn.Sequential(torch.nn.Conv2d(16, 32, 3), torch.nn.Flatten(), torch.nn.Linear(32, 4))
     config = LoraConfig(r=4, lora_alpha=4, target_modules=["0"])
@@ -207,17 +215,17 @@ def fresh(base, folder):
 
 
 def trained(base, folder):
-    """Adapters after training on another chain; returns the references and the losses."""
+    """Make adapters trained on another chain; return the references and the losses."""
     settings = {
-        "equal": {"lora_alpha": 8},
-        "twice": {"lora_alpha": 16},
-        "gentle": {"lora_alpha": 2},
-        "dora": {"lora_alpha": 8, "use_dora": True},
-        "mica": {"lora_alpha": 8, "init_lora_weights": "mica"},
+        "equal": {},
+        "twice": {"lora_alpha": 2 * RANK},
+        "gentle": {"lora_alpha": RANK / 4},
+        "dora": {"use_dora": True},
+        "mica": {"init_lora_weights": "mica"},
     }
     references, losses, models = {}, {}, {}
     for name, chosen in settings.items():
-        model = adapted(base, chosen.pop("init_lora_weights", True), **chosen)
+        model = adapted(base, chosen.pop("init_lora_weights", True), target_modules=EVERY, **chosen)
         losses[name] = train(model, chain=2, steps=50, rate=2e-3)
         references[f"trained/{name}"] = save(model, folder / name)
         models[name] = model
@@ -225,14 +233,14 @@ def trained(base, folder):
 
 
 def gradients(model, parameters, outputs):
-    """Gradients of the first logits of the last tokens of two sequences, by automatic differentiation, one row each."""
-    logits = model(input_ids=sequences(2, 999)[:2]).logits[:, -3:, : outputs // 6]
+    """Return gradients of the first logits of the last tokens of two sequences, by automatic differentiation, one row each."""
+    logits = model(input_ids=sequences(2, 999)[:2]).logits[:, -2:, : outputs // 4]
     rows = [torch.autograd.grad(value, parameters, retain_graph=True) for value in logits.reshape(-1)]
     return [torch.stack([row[i].reshape(-1) for row in rows]).double() for i in range(len(parameters))]
 
 
-def kernels(models, outputs=24):
-    """Of one module in trained models: gradients by W₀, and kernels of A, B and DoRA's magnitudes."""
+def kernels(models, outputs=4):
+    """Return gradients with respect to W₀, and kernels of A, B and DoRA's magnitudes, for one module of trained models."""
     found = {}
     for name in ("equal", "twice", "gentle", "dora"):
         model = models[name].eval()
@@ -244,23 +252,23 @@ def kernels(models, outputs=24):
         for part, rows in zip(parts, gradients(model, list(parts.values()), outputs), strict=True):
             found[f"{name}.{part}"] = rows @ rows.T
             if part == "W":
-                found[f"{name}.gradients"] = rows.reshape(outputs, *parts["W"].shape)
+                found[f"{name}.gradients"] = rows.reshape(outputs, *parts["W"].shape).float()
     return found
 
 
 def draws(seeds):
-    """A and B of one layer with 128 inputs and 96 outputs, r = 8, under `seeds` seeds, for each start that needs no data."""
+    """Return A and B of one layer, with `seeds` seeds for each random start and a tenth as many for each start from W₀."""
     found = {}
     for option in ("true", "gaussian", "false", "orthogonal", "pissa", "pissa_niter_4", "olora", "mica", "loftq", "embedding"):
-        pairs = []
-        for seed in range(seeds):
+        pairs, from_weights = [], option in ("pissa", "pissa_niter_4", "olora", "mica", "loftq")
+        for seed in range(seeds // 10 if from_weights else seeds):
             torch.manual_seed(seed)
-            layer = torch.nn.Embedding(128, 96) if option == "embedding" else torch.nn.Linear(128, 96)
+            layer = torch.nn.Embedding(INPUTS, OUTPUTS) if option == "embedding" else torch.nn.Linear(INPUTS, OUTPUTS)
             model = torch.nn.Sequential(layer)
             weight = layer.weight.detach().clone()
             word = {"true": True, "false": False, "embedding": True}.get(option, option)
             data = {"loftq_config": LoftQConfig(loftq_bits=4)} if option == "loftq" else {}
-            config = LoraConfig(r=8, lora_alpha=16, target_modules=["0"], init_lora_weights=word, **data)
+            config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["0"], init_lora_weights=word, **data)
             with OnCPU():
                 adapter = get_peft_model(model, config).base_model.model[0]
             pairs.append((*factors(adapter), weight))
@@ -271,10 +279,10 @@ def draws(seeds):
 
 
 def main():
-    """Write everything into a folder beside the destination, and move it there when it is whole."""
+    """Write everything into a folder next to the destination, and move it there once it is complete."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=30)
     options = parser.parse_args()
     torch.set_num_threads(1)  # the matrices are too small for more
     work = options.folder.with_name(f".{options.folder.name}.new")
@@ -288,7 +296,13 @@ def main():
     found, curves, models = trained(base, work / "trained")
     save_file({name: tensor.contiguous() for name, tensor in kernels(models).items()}, work / "kernels.safetensors")
     save_file(draws(options.seeds), work / "draws.safetensors")
-    content = {"adapters": references | found, "losses": losses | curves, "versions": {"torch": torch.__version__}}
+    hashes = {
+        path.relative_to(work).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(work.rglob("*"))
+        if path.is_file()
+    }
+    versions = {name: version(name) for name in ("torch", "transformers", "peft", "safetensors", "bitsandbytes")}
+    content = {"adapters": references | found, "losses": losses | curves, "versions": versions, "sha256": hashes}
     (work / "reference.json").write_text(json.dumps(content, indent=1))
     shutil.rmtree(options.folder, ignore_errors=True)
     os.replace(work, options.folder)

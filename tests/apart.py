@@ -1,4 +1,4 @@
-"""A view of the machine that only some processes have: disks of their own, and no network but the loopback interface."""
+"""Run processes in isolation: with their own disks, and with no network except the loopback interface."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# A new loopback interface is down. SIOCGIFFLAGS and SIOCSIFFLAGS read and set an interface's flags, IFF_UP is one.
+# A new loopback interface is down. SIOCGIFFLAGS and SIOCSIFFLAGS read and set an interface's flags; IFF_UP is 1.
 LOOPBACK = """import fcntl, socket, struct
 with socket.socket() as one:
     name, flags = struct.unpack("16sh", fcntl.ioctl(one, 0x8913, struct.pack("16sh", b"lo", 0)))
@@ -17,7 +17,7 @@ with socket.socket() as one:
 
 
 class Apart:
-    """Such a view, which lives as long as the process `holder`."""
+    """An isolated view of the machine, which lives as long as the process `holder`."""
 
     def __init__(self, holder, own):
         self.root = Path(f"/proc/{holder}/root")
@@ -25,7 +25,7 @@ class Apart:
         self.run(sys.executable, "-c", LOOPBACK)
 
     def through(self, folder):
-        """The beginning of a command line whose rest then runs in this view and in `folder`."""
+        """Return the start of a command line; what follows it runs in this view and in `folder`."""
         return [*self.enter, "env", f"--chdir={folder}"]
 
     def run(self, *command):
@@ -33,16 +33,16 @@ class Apart:
         subprocess.run([*self.enter, *command], check=True)
 
     def disk(self, folder, size):
-        """Put an empty disk of so many bytes at `folder`, and give the path by which other processes see it."""
+        """Mount an empty disk of `size` bytes at `folder`, and return the path by which other processes see it."""
         self.run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
         return self.root / Path(folder).relative_to("/")
 
 
 @contextlib.contextmanager
 def apart():
-    """An `Apart` for the time of a `with` block; the test is skipped where the kernel allows none."""
+    """Give an `Apart` for the duration of a `with` block; skip the test if the kernel does not allow one."""
     if shutil.which("unshare") is None:
-        pytest.skip("disks for some processes alone are Linux's, by util-linux's unshare and nsenter")
+        pytest.skip("disks for single processes need Linux, with unshare and nsenter of util-linux")
     user, own = ([], []) if os.getuid() == 0 else (["--user", "--map-root-user"], ["--user", "--preserve-credentials"])
     holder = subprocess.Popen(
         ["unshare", *user, "--mount", "--net", "sh", "-c", "echo ready; exec cat"],
@@ -51,7 +51,7 @@ def apart():
     if holder.stdout.readline() != "ready\n":
         why = holder.communicate()[1].strip()
         assert "not permitted" in why, why
-        pytest.skip(f"the kernel lets this user have no disks of its own: {why}")
+        pytest.skip(f"the kernel does not let this user mount disks: {why}")
     try:
         yield Apart(holder.pid, own)
     finally:
@@ -59,7 +59,7 @@ def apart():
 
 
 def fill(disk, left):
-    """Fill the disk that `disk` lies on but for `left` bytes, and give the file that does it."""
+    """Fill the disk that contains `disk`, except for `left` bytes, and return the file that fills it."""
     filler = disk / "filler"
     filler.unlink(missing_ok=True)
     filler.write_bytes(bytes(shutil.disk_usage(disk).free - left))

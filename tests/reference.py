@@ -1,6 +1,6 @@
-"""Naive dense routes, written from the definitions: slow, and ignorant of every closed form in the package.
+"""Naive dense computations, written from the definitions: slow, and independent of every closed form in the package.
 
-Beside them, the networks that several tests share.
+Also the networks that several tests share.
 """
 
 import jax
@@ -25,7 +25,7 @@ def ntk(network, x1, x2):
 
 
 def adapted_network(widths, roles, *, activation="relu", trained=True, seed=0, rank=2):
-    """Return a network with the given roles, with ``B ≠ 0`` as after training unless told otherwise."""
+    """Return a network with the given roles, with ``B ≠ 0`` as after training, unless `trained` is False."""
     network = networks.init_network(widths, key=jax.random.key(seed), activation=activation)
     network = adapt(network, adapter(rank, alpha=2.5 * rank), roles=roles, key=jax.random.key(seed + 1))
     if not trained:

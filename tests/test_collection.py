@@ -1,4 +1,4 @@
-"""That every file of tests is run."""
+"""Every file of tests is run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A checkout in small whose one notebook reads a sweep of tiny runs."""
+"""A small checkout with a notebook that reads a sweep of tiny runs."""
 
 import re
 import shutil
@@ -6,7 +6,7 @@ import shutil
 import tiny_tree
 
 SWEEP = "interventions"
-READ = f"""from lorantk.experiments import results
+READ = f"""from lorantk.experiments.common import results
 found = results.load({SWEEP!r}, profile)
 print(len(found), "cells")"""
 ONES = """
@@ -21,7 +21,7 @@ def grow(tree):
     """Make `tree` a checkout with two chapters; the second reads the sweep, in two batches."""
     tiny_tree.grow(tree)
     shutil.copytree(tiny_tree.ROOT / "profiles", tree / "profiles")
-    path = tree / "lorantk/experiments/sweeps.py"
+    path = tree / "lorantk/experiments/digits/sweeps.py"
     tiny = '"default": {"seeds": 2, "one epoch": (64, 2), "memorising": (32, 3), "batch": 9}'
     text, count = re.subn(r'"default": \{.*\}', tiny, path.read_text())
     assert count == 1
@@ -33,7 +33,7 @@ def grow(tree):
 
 
 def untrained(tree):
-    """Make `tree` such a checkout with ones in the place of training: for what is not about the values of results."""
-    path = grow(tree) / "lorantk/experiments/cells.py"
+    """Make `tree` such a checkout with ones instead of training, for tests that do not depend on the values of results."""
+    path = grow(tree) / "lorantk/experiments/digits/training.py"
     path.write_text(path.read_text() + ONES)
     return tree

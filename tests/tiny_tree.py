@@ -1,4 +1,4 @@
-"""A checkout in small: the real build graph and configuration, with notebooks that take a second."""
+"""A small checkout: the real build graph and configuration, with notebooks that take a second."""
 
 import os
 import shutil
@@ -19,10 +19,11 @@ CHAPTER = """from lorantk.publishing import Chapter
 chapter = Chapter({claim!r}, profile=profile, parameters={{"seed": seed}})
 chapter.evidence("one", 1, "<=", 2)
 chapter.conclude("holds exactly")"""
+WORDS = "```{{verdict}} {claim}\none\n: one\n```"
 
 
 def notebook(*sources, parameters='profile = "default"\nseed = 0\ndelay = 0'):
-    """A notebook with a title, a cell of parameters and the given code cells, `code-1`, `code-2`, ..."""
+    """Return a notebook with a title, a cell of parameters and the given code cells, `code-1`, `code-2`, ..."""
     cells = [nbformat.v4.new_markdown_cell("# A title\n\n$x^2$\n\n## A section", id="title")]
     cells.append(nbformat.v4.new_code_cell(parameters, id="parameters", metadata={"tags": ["parameters"]}))
     cells += [nbformat.v4.new_code_cell(source, id=f"code-{n}") for n, source in enumerate(sources, 1)]
@@ -31,8 +32,10 @@ def notebook(*sources, parameters='profile = "default"\nseed = 0\ndelay = 0'):
 
 
 def chapter(claim, *sources):
-    """A notebook that judges one claim."""
-    return notebook(*sources, CHAPTER.format(claim=claim))
+    """Return a notebook that judges one claim."""
+    made = notebook(*sources, CHAPTER.format(claim=claim))
+    made.cells.append(nbformat.v4.new_markdown_cell(WORDS.format(claim=claim), id="words"))
+    return made
 
 
 def grow(tree):
@@ -54,21 +57,22 @@ def write(tree, stem, content):
     nbformat.write(content, tree / "notebooks" / f"{stem}.ipynb")
 
 
-def start(tree, module, *arguments, wing="publishing", surroundings=None, through=(), **options):
-    """Start a command of a wing of the package in the tree, with the tree's own code.
+def start(tree, module, *arguments, surroundings=None, through=(), **options):
+    """Start a command of the package, such as `publishing.graph.build`, in the tree, with the tree's own code.
 
-    Of the variables in `surroundings` those that are None are not set; `through` is a command that starts commands.
+    Variables in `surroundings` that are None are unset; `through` is a command that runs other commands.
     """
-    environment = os.environ | {"PYTHONPATH": str(tree)} | (surroundings or {})
+    places = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": places} | (surroundings or {})
     environment = {name: value for name, value in environment.items() if value is not None}
-    command = [*through, sys.executable, "-m", f"lorantk.{wing}.{module}", *arguments]
+    command = [*through, sys.executable, "-m", f"lorantk.{module}", *arguments]
     return subprocess.Popen(
         command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
 
 
 def run(tree, module, *arguments, **options):
-    """Run such a command to its end: exit status, standard output, standard error."""
+    """Run such a command to its end; return exit status, standard output and standard error."""
     process = start(tree, module, *arguments, **options)
     out, err = process.communicate(timeout=600)
     return process.returncode, out, err

@@ -1,10 +1,15 @@
-"""Auditing: what the theorems say about an adapter, from numbers, PEFT's configuration or saved weights.
+"""Audit an adapter: what the theorems say about it, given numbers, a PEFT configuration or saved weights.
 
-Uses the theory and knows files; needs neither PEFT nor PyTorch, and no JAX where only scalars are asked for.
+The audit uses the theory and reads files. It needs neither PEFT nor PyTorch, and no JAX if only scalars are asked for.
 """
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"run": ["audit"], "errors": ["AuditError"], "report": ["Report", "Module"]}
+    __name__,
+    submod_attrs={
+        "run": ["Audit", "audit_adapter", "audit_configuration", "audit_numbers"],
+        "errors": ["AuditError"],
+        "report": ["Report", "Module"],
+    },
 )

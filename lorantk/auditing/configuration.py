@@ -1,8 +1,8 @@
-r"""PEFT's `adapter_config.json`: what it says of each module's rank, scale and start, by PEFT's own rules.
+r"""Read PEFT's `adapter_config.json`: the rank, scale and start of each module, by PEFT's own rules.
 
-The rules are those of peft 0.21: a pattern P of `rank_pattern` or `alpha_pattern` belongs to a module if the regular
-expression ``(.*\.)?(P)$`` matches its name from the start, and the first that does counts; a list of `target_modules` names
-whole last parts of module names, a string is a regular expression for the full name.
+The rules are those of peft 0.21. A pattern P of `rank_pattern` or `alpha_pattern` applies to a module if the regular
+expression ``(.*\.)?(P)$`` matches its name from the start; the first match counts. A list of `target_modules` gives whole
+last parts of module names; a string is a regular expression for the full name.
 """
 
 import math
@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.files import read_object
+from lorantk.auditing.safe_files import read_object
 
-# Options of LoRA that put something else beside or between A and B: then A and B alone do not decide the order.
+# LoRA options that add something to A and B, so that A and B alone do not decide the order.
 VARIANTS = {
-    "use_dora": "DoRA also trains a magnitude for each output: its kernel has a further term, which no theorem here covers",
-    "velora_config": "VeLoRA replaces the gradient of A by an approximation: steps do not follow the tangent kernel",
+    "use_dora": "DoRA also trains a magnitude for each output: its kernel has an extra term that no theorem here covers",
+    "velora_config": "VeLoRA approximates the gradient of A: steps do not follow the tangent kernel",
     "kasa_config": "KaSA changes W₀ and puts a trained diagonal between B and A",
-    "use_qalora": "QALoRA pools the inputs before A: the theorems speak of the pooled inputs",
+    "use_qalora": "QALoRA pools the inputs before A: the theorems apply to the pooled inputs",
     "monteclora_config": "Monteclora adds random noise to the adapter in training",
-    "use_bdlora": "BD-LoRA's A or B is block diagonal: its entries are not independent draws",
+    "use_bdlora": "BD-LoRA makes A or B block diagonal: its entries are not independent draws",
     "arrow_config": "Arrow routes between adapters: the kernel depends on the router",
 }
-# Options that leave A and B as they are and still deserve a word.
+# Options that do not affect A and B but deserve a note.
 REMARKS = {
-    "alora_invocation_tokens": "aLoRA acts on tokens from the invocation on: the order holds for the gradients of those tokens",
-    "lora_bias": "the bias of B trains too: it adds to LoRA's kernel what a trained bias adds to that of full fine-tuning",
+    "alora_invocation_tokens": "aLoRA acts on tokens from the invocation onwards: the order holds for their gradients",
+    "lora_bias": "B's bias is trained too: it adds to LoRA's kernel what a trained bias adds to that of full fine-tuning",
     "modules_to_save": "modules_to_save are trained in full: they add the same term to both kernels and are not audited",
     "layer_replication": "layer_replication: module names are those of the replicated model",
 }
@@ -41,7 +41,7 @@ HEADS = ("score", "classifier")
 
 
 class Settings(NamedTuple):
-    """What one module is given: rank, α and the scale ``s = α/r``, or ``α/√r`` with rsLoRA."""
+    """The settings of one module: rank, α and the scale ``s = α/r``, or ``α/√r`` with rsLoRA."""
 
     rank: int
     alpha: float
@@ -71,14 +71,14 @@ class Configuration(NamedTuple):
 
 
 def check_whole(value, where: str) -> int:
-    """Return a rank or a width; AuditError unless it is a whole number of at least 1."""
+    """Return a rank or a width; raise AuditError unless it is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value < 2**31:
         raise AuditError(f"{where}: expected a whole number of at least 1, got {quoted(value)}")
     return int(value)
 
 
 def check_positive(value, where: str) -> float:
-    """Return a number as float; AuditError unless it is positive and of a size whose powers stay finite."""
+    """Return a number as a float; raise AuditError unless it is positive and its powers stay finite."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 1e-30 < value < 1e30:
         raise AuditError(f"{where}: expected a number between 1e-30 and 1e30, got {quoted(value)}")
     return float(value)
@@ -90,9 +90,9 @@ def scale_of(alpha: float, rank: int, rslora: bool) -> float:
 
 
 def compiled(pattern: str, where: str) -> re.Pattern:
-    """A regular expression; AuditError where it is none."""
+    """Compile a regular expression; raise AuditError if it is invalid."""
     try:
-        with warnings.catch_warnings():  # Python warns of expressions whose meaning may change; PEFT takes them as they are
+        with warnings.catch_warnings():  # Python warns about expressions whose meaning may change; PEFT accepts them
             warnings.simplefilter("ignore")
             return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
@@ -107,7 +107,7 @@ def _flag(content: dict, key: str, where: str) -> bool:
 
 
 def _strings(content: dict, key: str, where: str) -> tuple[str, ...]:
-    """A string or a list of strings, as a tuple."""
+    """Return a string or a list of strings as a tuple."""
     value = content.get(key) or []
     value = [value] if isinstance(value, str) else value
     if not (isinstance(value, list) and all(isinstance(entry, str) for entry in value)):
@@ -126,17 +126,17 @@ def _patterns(content: dict, key: str, check, where: str) -> tuple:
 
 
 def read_configuration(path: Path) -> Configuration:
-    """Return the configuration in `path`; what it leaves out has PEFT's default.
+    """Return the configuration in `path`; missing keys take PEFT's defaults.
 
     Raises
     ------
     AuditError
-        No JSON object, another method than LoRA, target_parameters, or a value of the wrong type or out of range.
+        Not a JSON object, a method other than LoRA, target_parameters, or a value of the wrong type or out of range.
     """
     content, where = read_object(path), str(path)
     method = content.get("peft_type")
     if method != "LORA":
-        raise AuditError(f"{where}: expected peft_type 'LORA', which the theorems speak of, got {quoted(method)}")
+        raise AuditError(f"{where}: expected peft_type 'LORA', the method that the theorems cover, got {quoted(method)}")
     if content.get("target_parameters"):
         raise AuditError(f"{where}: expected adapters on modules, got target_parameters {quoted(content['target_parameters'])}")
     init = content.get("init_lora_weights", True)
@@ -172,7 +172,7 @@ def read_configuration(path: Path) -> Configuration:
 
 
 def _looked_up(patterns: tuple, name: str, default):
-    """The value of the first pattern that matches, as PEFT finds it."""
+    """Return the value of the first pattern that matches, as PEFT does."""
     for expression, _, value in patterns:
         if expression.match(name):
             return value
@@ -191,7 +191,7 @@ def _ends(name: str, parts) -> bool:
 
 
 def _in_layers(configuration: Configuration, name: str) -> bool:
-    """Whether `layers_to_transform` keeps the module: by the first number after a dotted name, or after `layers_pattern`."""
+    """Say whether `layers_to_transform` keeps the module, by the first number after a dotted name or after `layers_pattern`."""
     for pattern in configuration.layers_pattern or (r"[^.]*",):
         expression = compiled(rf".*?\.{pattern}\.(\d+)\.", f"{configuration.where}: layers_pattern")
         if (match := expression.match(name)) is not None:
@@ -202,12 +202,12 @@ def _in_layers(configuration: Configuration, name: str) -> bool:
 def is_target(configuration: Configuration, name: str) -> bool:
     """Say whether PEFT would adapt the module called `name`.
 
-    ``"all-linear"`` takes every module but embeddings and the output layer, known by their usual names.
+    ``"all-linear"`` selects every module except embeddings and the output layer, recognised by their usual names.
 
     Raises
     ------
     AuditError
-        No target_modules: PEFT then decides by the model's type, which shapes do not tell; or an invalid expression.
+        An invalid expression, or no target_modules: PEFT then goes by the model's type, which the shapes do not reveal.
     """
     where, targets, exclude = configuration.where, configuration.targets, configuration.exclude
     if targets is None:

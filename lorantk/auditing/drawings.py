@@ -1,4 +1,4 @@
-"""The figures of the page, drawn as SVG by hand, so that a report needs no plotting library."""
+"""Draw the figures of the HTML report as SVG directly, so that a report needs no plotting library."""
 
 import math
 from html import escape
@@ -8,12 +8,12 @@ import numpy as np
 from lorantk.auditing.report import Report
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 300, 64, 16, 16, 48
-BLUE, ORANGE, GREY = "#0173B2", "#D55E00", "#666666"  # apart for every kind of colour vision
+BLUE, ORANGE, GREY = "#0173B2", "#D55E00", "#666666"  # distinguishable with every kind of colour vision
 SYMBOLS = {"at start, expected": BLUE, "saved κ": ORANGE}
 
 
 class Axes:
-    """A frame with a linear x axis and a linear or logarithmic y axis, into which marks are put."""
+    """A frame with a linear x axis and a linear or logarithmic y axis, to which marks are added."""
 
     def __init__(self, x_range, y_range, x_label, y_label, *, log=False):
         self.x_range, self.log = x_range, log
@@ -24,12 +24,12 @@ class Axes:
         self._text(14, TOP + (HEIGHT - TOP - BOTTOM) / 2, y_label, "middle", f" transform='{turned}'")
 
     def x(self, value):
-        """Place of an x value."""
+        """Return the horizontal position of an x value."""
         low, high = self.x_range
         return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value):
-        """Place of a y value."""
+        """Return the vertical position of a y value."""
         low, high = self.y_range
         value = math.log10(value) if self.log else value
         return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
@@ -38,11 +38,11 @@ class Axes:
         self.marks.append(f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' font-size='13'{more}>{escape(text)}</text>")
 
     def line(self, x1, y1, x2, y2, colour, more=""):
-        """A straight line between places."""
+        """Add a straight line between two positions."""
         self.marks.append(f"<line x1='{x1:.1f}' y1='{y1:.1f}' x2='{x2:.1f}' y2='{y2:.1f}' stroke='{colour}'{more}/>")
 
     def ticks(self, x_ticks, y_ticks):
-        """Ticks with labels: dicts from values to texts."""
+        """Add ticks with labels, given as dicts from values to texts."""
         for value, text in x_ticks.items():
             self.line(self.x(value), HEIGHT - BOTTOM, self.x(value), HEIGHT - BOTTOM + 5, GREY)
             self._text(self.x(value), HEIGHT - BOTTOM + 19, text, "middle")
@@ -51,7 +51,7 @@ class Axes:
             self._text(LEFT - 6, self.y(value) + 4, text, "end")
 
     def svg(self, alt):
-        """The drawing; `alt` says what is to be seen."""
+        """Return the drawing; `alt` describes it."""
         head = f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}' role='img' font-family='sans-serif'"
         return f"{head} aria-label='{escape(alt, True)}'><title>{escape(alt)}</title>{''.join(self.marks)}</svg>"
 
@@ -61,7 +61,7 @@ def _decades(low, high):
 
 
 def values(report: Report) -> tuple[str, str] | None:
-    """Return the value that decides on each module, as expected at the start and as saved, and a caption."""
+    """Return a drawing of the value that decides each module, expected at the start and as saved, and a caption."""
     points = [
         (i, value, name)
         for i, module in enumerate(report.modules, 1)
@@ -87,7 +87,7 @@ def values(report: Report) -> tuple[str, str] | None:
         else:
             axes.line(x - 4, y, x + 4, y, colour, " stroke-width='2.5'")
     caption = (
-        "What decides the order in each module: dashes, expected at the start as configured; dots, κ of the saved factors. "
+        "The value that decides the order in each module. Dashes: expected at the start. Dots: κ of the saved factors. "
         "Below the black line at 1 the order holds for all data."
     )
     worst = max(points, key=lambda point: point[1])
@@ -95,7 +95,10 @@ def values(report: Report) -> tuple[str, str] | None:
 
 
 def spectrum(report: Report) -> tuple[str, str] | None:
-    """Return the saved eigenvalues of ``s²AᵀA - I`` of the commonest shape, their law where they are fresh, and a caption."""
+    """Return a drawing of the saved eigenvalues of ``s²AᵀA - I`` for the most common shape, and a caption.
+
+    If the adapter is fresh, the drawing also shows the law of the configured start.
+    """
     groups = {}
     for module in report.modules:
         if module.measured and len(module.measured.eigenvalues) > 1:
@@ -138,8 +141,8 @@ def spectrum(report: Report) -> tuple[str, str] | None:
     axes.line(axes.x(0), TOP, axes.x(0), HEIGHT - BOTTOM, "#000000", " stroke-width='1.5'")
     axes.line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, GREY)
     caption = (
-        f"Saved eigenvalues of {len(members)} modules of rank {rank} on n = {width}, beside the n − r that are −1. "
-        "Right of the black line at 0 the matrix is not negative semi-definite."
+        f"Saved eigenvalues of {len(members)} modules of rank {rank} on n = {width}; the other n − r are −1. "
+        "To the right of the black line at 0 the matrix is not negative semi-definite."
     )
     if law:
         caption += " Orange: the Marchenko-Pastur law of the configured start."

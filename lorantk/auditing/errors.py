@@ -1,4 +1,4 @@
-"""The one error of the audit."""
+"""The only error class of the audit."""
 
 
 class AuditError(ValueError):
@@ -6,6 +6,6 @@ class AuditError(ValueError):
 
 
 def quoted(value, limit: int = 120) -> str:
-    """A value as it stands in a message: its `repr`, cut where it is long."""
+    """Return a value as messages show it: its `repr`, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

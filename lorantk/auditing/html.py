@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else, and as the fragment that a notebook shows."""
+"""Render the report as a self-contained page, and as the fragment that a notebook shows."""
 
 from html import escape
 
@@ -21,7 +21,7 @@ STYLE = """
 def _table(head, lines, kind="") -> str:
     top = "<tr>" + "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in head) + "</tr>" if head else ""
     body = "".join("<tr>" + "".join(f"<td{_class(cell)}>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    # A table wider than a narrow page scrolls, and what scrolls must be reachable by keyboard.
+    # A table wider than the page scrolls, and whatever scrolls must be reachable by keyboard.
     return f"<table class='{kind}' tabindex='0'>{top}{body}</table>"
 
 
@@ -30,14 +30,14 @@ def _class(cell: str) -> str:
 
 
 def fragment(report: Report, every: bool = False) -> str:
-    """Return the report as HTML for a place in another page: what holds, the table, remedies and notes."""
+    """Return the report as HTML to put into another page: what holds, the table, remedies and notes."""
     shown = rows(report, every)
     held = _table((), [(name, MARKS[holds], text) for name, text, holds in findings(report)], "words")
     parts = [f"<p><strong>{escape(report.source)}</strong>: {report.overall.modules} adapted modules</p>", held]
     parts.append(_table(HEADER, [cells(row) for row in shown]))
     advised = [(row.label, advice(row.module)) for row in shown if advice(row.module)]
     if advised:
-        parts.append("<p>What would meet the condition, each by itself:</p>" + _table((), advised, "words"))
+        parts.append("<p>What would meet the condition, each change on its own:</p>" + _table((), advised, "words"))
     notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]
     meanings = [f"{name}: {meaning}" for name, meaning in MEANINGS]
     items = "".join(f"<li>{escape(note)}</li>" for note in [*report.notes, *notes, *meanings])
@@ -46,7 +46,7 @@ def fragment(report: Report, every: bool = False) -> str:
 
 
 def page(report: Report) -> str:
-    """Return the whole page, with figures and a row for each module; no script, no link, no font from elsewhere."""
+    """Return the whole page, with figures and a row for each module, and without scripts, links or external fonts."""
     drawings = [drawing for drawing in (values(report), spectrum(report)) if drawing]
     figures = "".join(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in drawings)
     title = escape(f"Audit of {report.source}")

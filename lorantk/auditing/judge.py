@@ -1,4 +1,4 @@
-"""Hold one adapted module to the theorems: at the start as configured, and as its factors are saved."""
+"""Check one adapted module against the theorems, at the start as configured and with its factors as saved."""
 
 import math
 from functools import lru_cache
@@ -11,15 +11,15 @@ from lorantk.auditing.report import Condition, Gram, Mean, Measured, Module, Rem
 from lorantk.auditing.starts import ORTHONORMAL, Start, expected_top
 from lorantk.theory.conditions import excess, nsd_probability, restricted_capacity, restricted_value
 
-# By how much computing in a stored type and rounding to it can move κ, relatively: a κ above 1 by less counts as 1.
+# How much computing in a stored type and rounding to it can change κ, relatively; a κ above 1 by less counts as 1.
 ROUNDING = {"F64": 1e-14, "F32": 2e-6, "F16": 2e-3, "BF16": 1.6e-2, "F8_E4M3": 0.25, "F8_E5M2": 0.5}
-FRESH = 6.0  # standard errors of a sample variance beyond which A is no fresh draw: 2e-9 by chance
+FRESH = 6.0  # standard errors of a sample variance beyond which A is not a fresh draw: 2e-9 by chance
 
 nsd_probability = lru_cache(4096)(nsd_probability)
 
 
 class Shape(NamedTuple):
-    """A module as the model has it: name, kind, inputs n (or None), outputs m (or None)."""
+    """A module of the model: name, kind, inputs n (or None), outputs m (or None)."""
 
     name: str
     kind: str
@@ -28,7 +28,7 @@ class Shape(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What the user asks beside: the dimension d of the features, the failure probability δ, and the number of modules."""
+    """What else the user asks about: the features' dimension d, the failure probability δ, and the number of modules."""
 
     dimension: float | None = None
     failure: float = 0.01
@@ -36,14 +36,14 @@ class Question(NamedTuple):
 
 
 def drawn(shape: Shape, start: Start) -> tuple[str, int]:
-    """Which factor is not zero at the start, and the n of the theorems: the inputs for ``"A"``, the outputs for ``"B"``."""
+    """Return which factor is not zero at the start, and the theorems' n: the inputs for ``"A"``, the outputs for ``"B"``."""
     if start.A.law == "zero":
         return "B", shape.features_out or shape.features_in
     return "A", shape.features_in
 
 
 def condition(settings: Settings, shape: Shape, start: Start) -> Condition:
-    """The condition at the start, see `lorantk.auditing.report.Condition`."""
+    """Return the condition at the start; see `lorantk.auditing.report.Condition`."""
     tops = [expected_top(start.B, settings.rank, shape.features_out or 1)]
     if start.trains_B:
         tops.append(expected_top(start.A, settings.rank, shape.features_in))
@@ -61,7 +61,7 @@ def condition(settings: Settings, shape: Shape, start: Start) -> Condition:
 
 
 def weaker(settings: Settings, start: Start, question: Question) -> tuple[Mean | None, Gram | None]:
-    """Order in the mean, for one random factor beside one that is zero; order on given data, for a random A."""
+    """Return the order in the mean, if one factor is random and the other zero, and the order on given data, for a random A."""
     laws = {start.A.law, start.B.law}
     factor = start.B if start.A.law == "zero" else start.A
     if laws != {"iid", "zero"} or factor.rank is not None:
@@ -79,7 +79,7 @@ def weaker(settings: Settings, start: Start, question: Question) -> tuple[Mean |
 
 
 def measured(measures: Measures, dtype: str, settings: Settings, shape: Shape, start: Start) -> Measured:
-    """What the saved factors are, see `lorantk.auditing.report.Measured`."""
+    """Return what was measured on the saved factors; see `lorantk.auditing.report.Measured`."""
     factor, width = drawn(shape, start)
     squares, variance = (measures.alphas, measures.variance_A) if factor == "A" else (measures.betas, measures.variance_B)
     s2, fresh = settings.scale**2, min(measures.alphas[-1], measures.betas[-1]) == 0
@@ -111,7 +111,7 @@ def measured(measures: Measures, dtype: str, settings: Settings, shape: Shape, s
 
 
 def _freshness(found: Measured, settings: Settings, start: Start, width: int, init: str) -> tuple[str, ...]:
-    """A note where a factor beside a zero one is no draw of the configured law."""
+    """Return a note if the random factor was not drawn from the configured law."""
     factor = start.B if start.A.law == "zero" else start.A
     if not found.fresh or factor.law != "iid" or factor.rank is not None:
         return ()
@@ -121,7 +121,7 @@ def _freshness(found: Measured, settings: Settings, start: Start, width: int, in
     error = math.sqrt((2.0 if gaussian else 0.8) / (settings.rank * width)) + ROUNDING[found.dtype]
     if abs(deviation) <= FRESH * error:
         return ()
-    return (f"{1 + deviation:.3g} times the configured variance: no fresh draw of the configured start",)
+    return (f"{1 + deviation:.3g} times the configured variance: not a fresh draw of the configured start",)
 
 
 def judge(
@@ -146,13 +146,13 @@ def judge(
     rslora
         How the scale depends on the rank, for the remedies.
     question
-        What is asked beside.
+        What else the user asks about.
     variants
-        What the configuration adds to LoRA that A and B do not decide.
+        Additions to LoRA in the configuration, because of which A and B alone do not decide the order.
     variance
-        The variance of A that was given in place of the option's own.
+        The variance of A, if it was given instead of the option's own.
     measures, dtype
-        Of the saved factors, None for a configuration alone; and their stored type.
+        Measures of the saved factors, None for a configuration alone, and their stored type.
     """
     factor, width = drawn(shape, start)
     law = start.A if factor == "A" else start.B

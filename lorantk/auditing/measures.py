@@ -1,4 +1,4 @@
-"""What the saved factors of one module say, through the r × r Gram matrices ``A Aᵀ`` and ``BᵀB`` alone."""
+"""Measure the saved factors of one module, using only the r × r Gram matrices ``A Aᵀ`` and ``BᵀB``."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 
 class Measures(NamedTuple):
-    """Numbers of one pair of factors, without the scale.
+    """Numbers that describe one pair of factors, without the scale.
 
     Attributes
     ----------
@@ -16,7 +16,7 @@ class Measures(NamedTuple):
     alphas, betas
         Eigenvalues of ``A Aᵀ`` and of ``BᵀB``, ascending, shape ``(r,)``.
     singular
-        Singular values of ``B A``, ascending, shape ``(r,)``; those below 1e-8 of the largest are rounding.
+        Singular values of ``B A``, ascending, shape ``(r,)``; those below 1e-8 of the largest are rounding errors.
     """
 
     variance_A: float
@@ -26,13 +26,11 @@ class Measures(NamedTuple):
     singular: Float[np.ndarray, " r"]
 
 
-def measure(
-    gram_A: Float[np.ndarray, "r r"], gram_B: Float[np.ndarray, "r r"], entries_A: int, entries_B: int
-) -> Measures:
-    """Return the measures of a pair of factors from ``A Aᵀ``, ``BᵀB`` and the numbers of entries of A and of B.
+def measure(gram_A: Float[np.ndarray, "r r"], gram_B: Float[np.ndarray, "r r"], entries_A: int, entries_B: int) -> Measures:
+    """Return the measures of a pair of factors from ``A Aᵀ``, ``BᵀB`` and the numbers of entries of A and B.
 
-    The singular values of ``B A`` are the roots of the eigenvalues of ``(AAᵀ)^{1/2} BᵀB (AAᵀ)^{1/2}``. That the factors
-    themselves are not needed lets them be read one after the other.
+    The singular values of ``B A`` are the roots of the eigenvalues of ``(AAᵀ)^{1/2} BᵀB (AAᵀ)^{1/2}``. The factors
+    themselves are not needed here, so they can be read one at a time.
     """
     alphas, vectors = np.linalg.eigh(gram_A)
     root = (vectors * np.sqrt(np.clip(alphas, 0, None))) @ vectors.T
@@ -53,7 +51,7 @@ def stable_rank(singular: Float[np.ndarray, " r"]) -> float:
 
 
 def law_distance(alphas: Float[np.ndarray, " r"], variance: float, features: int) -> float:
-    """Return the largest distance of the spectrum of ``A Aᵀ/(σ²n)`` from the Marchenko-Pastur distribution function, r ≤ n."""
+    """Return the largest distance of the spectrum of ``A Aᵀ/(σ²n)``, r ≤ n, from the Marchenko-Pastur distribution function."""
     from lorantk.theory.random_matrices import marchenko_pastur_cdf
 
     r = len(alphas)

@@ -1,12 +1,12 @@
-"""The shapes of a model's matrices, from the headers of its safetensors files; no weights are read."""
+"""Read the shapes of a model's matrices from the headers of its safetensors files; no weights are read."""
 
 import math
 from pathlib import Path
 
 from lorantk.auditing.configuration import EMBEDDINGS
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.files import read_object, refuse_pickle
 from lorantk.auditing.judge import Shape
+from lorantk.auditing.safe_files import read_object, refuse_pickle
 from lorantk.auditing.tensors import Tensor, read_header
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -14,7 +14,7 @@ SHARDS_LIMIT = 10_000
 
 
 def _headers(path: Path) -> dict[str, Tensor]:
-    """The tensors of a model: one file, an index with its shards beside it, or a folder that holds either."""
+    """Return the tensors of a model: one file, an index with its shards beside it, or a folder that contains either."""
     refuse_pickle(path)
     if path.is_dir():
         path = path / (INDEX if (path / INDEX).exists() else SINGLE)
@@ -41,12 +41,12 @@ def model_shapes(path: Path, fan_in_fan_out: bool) -> list[Shape]:
     path
         A safetensors file, an index of several, or a folder with ``model.safetensors`` or ``model.safetensors.index.json``.
     fan_in_fan_out
-        Whether matrices are stored inputs by outputs, as GPT-2's.
+        Whether matrices are stored as inputs by outputs, as in GPT-2.
 
     Raises
     ------
     AuditError
-        A file that cannot be read, or no matrix in it.
+        A file that cannot be read or contains no matrix.
     """
     shapes = []
     for name, tensor in _headers(path).items():

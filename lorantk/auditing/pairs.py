@@ -1,4 +1,4 @@
-"""Which tensors of a file are the A and B of which module, by the names under which PEFT saves them."""
+"""Find the tensors of a file that are A and B of each module, by the names under which PEFT saves them."""
 
 import math
 import re
@@ -17,7 +17,7 @@ BESIDE = re.compile(r".+\.(lora_B(\.[^.]+)?\.bias|lora_magnitude_vector(\.[^.]+)
 
 
 class Pair(NamedTuple):
-    """One adapted module and its factors as they lie in the file.
+    """One adapted module and its factors as stored in the file.
 
     Attributes
     ----------
@@ -36,17 +36,17 @@ class Pair(NamedTuple):
 
 
 def _natural(name: str) -> list:
-    """A key that sorts ``layers.2`` before ``layers.10``."""
+    """Return a key that sorts ``layers.2`` before ``layers.10``."""
     return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def pair_tensors(header: dict[str, Tensor], path: Path) -> tuple[list[Pair], list[str]]:
-    """Return the pairs of a file in the order of the model, and the names of tensors that are no part of an adapter.
+    """Return the pairs of a file in the order of the model, and the names of tensors that do not belong to an adapter.
 
     Raises
     ------
     AuditError
-        A factor without the other, twice or of another kind of adapter; a file without any.
+        A factor that lacks its partner, appears twice or belongs to another kind of adapter; or a file without factors.
     """
     found, others = {}, []
     for key, tensor in header.items():
@@ -60,7 +60,7 @@ def pair_tensors(header: dict[str, Tensor], path: Path) -> tuple[list[Pair], lis
                 raise AuditError(f"{path}: tensor {quoted(key)}: expected one {name} for a module, got {other} too")
             factors[name] = tensor
         elif re.search(r"lora[_.]", key.rpartition("modules_to_save")[2]) and not BESIDE.fullmatch(key):
-            raise AuditError(f"{path}: tensor {quoted(key)}: expected a name of PEFT's such as MODULE.lora_A.weight, got another")
+            raise AuditError(f"{path}: tensor {quoted(key)}: expected a PEFT name such as MODULE.lora_A.weight, got another")
         else:
             others.append(key)
     if not found:
@@ -83,14 +83,14 @@ def check_shapes(pair: Pair, rank: int, path: Path) -> tuple[int, int]:
     Raises
     ------
     AuditError
-        Shapes that are no A and B of the configured rank, or a rank above `RANK_LIMIT`.
+        Shapes that do not fit an A and a B of the configured rank, or a rank above `RANK_LIMIT`.
     """
     A, B = pair.A.shape, pair.B.shape
     if rank > RANK_LIMIT:
         raise AuditError(f"{path}: module {quoted(pair.name)}: expected a rank of at most {RANK_LIMIT}, got {rank}")
     sizes = {"linear": (2,), "embedding": (2,), "convolution": (3, 4, 5)}[pair.kind]
     if len(A) not in sizes or A[0] != rank or min(A) < 1:
-        raise AuditError(f"{path}: tensor {quoted(pair.A.name)}: expected shape ({rank}, n) by the configuration, got {list(A)}")
+        raise AuditError(f"{path}: tensor {quoted(pair.A.name)}: expected shape ({rank}, n) as configured, got {list(A)}")
     if len(B) != len(A) or B[1] != rank or min(B) < 1 or set(B[2:]) > {1}:
-        raise AuditError(f"{path}: tensor {quoted(pair.B.name)}: expected shape (m, {rank}) by the configuration, got {list(B)}")
+        raise AuditError(f"{path}: tensor {quoted(pair.B.name)}: expected shape (m, {rank}) as configured, got {list(B)}")
     return math.prod(A[1:]), B[0]

@@ -1,4 +1,4 @@
-"""The nearest rank, α or variance that meets the condition, each changed alone."""
+"""Find the nearest rank, α or variance that meets the condition, changing one at a time."""
 
 import math
 from bisect import bisect_left
@@ -8,11 +8,11 @@ from lorantk.auditing.report import Measured, Remedy
 from lorantk.auditing.starts import Start, expected_top, start
 from lorantk.theory.conditions import sharp_ratio
 
-BELOW = 1 - 1e-9  # what is offered must meet the condition, not sit on it
+BELOW = 1 - 1e-9  # a suggested value must meet the condition, not lie on its boundary
 
 
 def _least(settings: Settings, variance: float, remedy: Remedy) -> str | None:
-    """The name of the remedy that changes its quantity by the smallest factor."""
+    """Return the name of the remedy that changes its quantity by the smallest factor."""
     now = {"alpha": settings.alpha, "rank": settings.rank, "rank_at_scale": settings.rank, "variance": variance}
     factors = {key: abs(math.log(getattr(remedy, key) / old)) for key, old in now.items() if getattr(remedy, key) is not None}
     return min(factors, key=factors.get, default=None)
@@ -21,7 +21,7 @@ def _least(settings: Settings, variance: float, remedy: Remedy) -> str | None:
 def at_start(
     settings: Settings, features: int, init: str, begin: Start, value: float, *, rslora: bool, variance: float | None
 ) -> Remedy:
-    """Return what would meet the condition at the start where `value` does not.
+    """Return what would meet the condition at the start, given that `value` does not.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def at_start(
     Returns
     -------
     Remedy
-        α always; ranks, variance and orthonormal rows where A is drawn beside B = 0.
+        α always; ranks, variance and orthonormal rows if A is random and B = 0.
     """
     rank = settings.rank
     shrink = min(BELOW / value, 1.0)
@@ -61,10 +61,10 @@ def at_start(
 
 
 def after_training(found: Measured, settings: Settings) -> Remedy:
-    """Return what would bring saved factors into order without changing the model, and nothing where they are.
+    """Return what would bring saved factors into order without changing the model, or nothing if they already are.
 
-    Other factors of the same update ``ΔW = sBA`` have ``κ ≥ 2s‖ΔW‖``, and balanced ones reach it: where that is above 1, only a
-    smaller scale helps, at most ``s' = 1/(2‖ΔW‖)``, with factors that keep ``ΔW``.
+    All factors of the same update ``ΔW = sBA`` have ``κ ≥ 2s‖ΔW‖``, with equality if they are balanced. If this bound exceeds 1,
+    only a smaller scale helps, at most ``s' = 1/(2‖ΔW‖)``, with factors that keep ``ΔW``.
     """
     if found.holds:
         return Remedy()

@@ -1,4 +1,4 @@
-"""What an audit returns: plain data, the same as named tuples, as JSON and as a page."""
+"""What an audit returns: plain data, with the same content as named tuples, as JSON and as a page."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,15 @@ class Condition(NamedTuple):
     Attributes
     ----------
     value
-        What ``s²(‖A‖² + ‖B‖²)`` is expected to be: ``s²σ_a²n(1 + √(r/n))²`` for a random A beside B = 0, ``s²`` for orthonormal
-        rows; None where the start comes from W₀ or from data.
+        The expected ``s²(‖A‖² + ‖B‖²)``: ``s²σ_a²n(1 + √(r/n))²`` for a random A with B = 0, ``s²`` for orthonormal rows; None
+        if the start comes from W₀ or from data.
     holds
-        Whether the value is below 1 (at most 1 where it is exact).
+        Whether the value is below 1 (at most 1 if it is exact).
     margin
         ``1 - value``.
     probability
-        That the order holds at this finite size, by the Tracy-Widom law, for independent entries and B = 0; else None.
+        Probability that the order holds at this finite size, by the Tracy-Widom law, for independent entries and B = 0;
+        otherwise None.
     """
 
     value: float | None
@@ -39,9 +40,9 @@ class Gram(NamedTuple):
     Attributes
     ----------
     capacity, safe_capacity
-        The largest d with the order, as the sizes grow; and with probability at least 1 - δ in all modules at once.
+        The largest d for which the order holds: as the sizes grow, and with probability at least 1 - δ in all modules at once.
     dimension, value, holds
-        The d that was asked for, ``s²σ_a²(√d + √r)²`` there, and whether it is at most 1; None where none was asked for.
+        The requested d, ``s²σ_a²(√d + √r)²`` for it, and whether that is at most 1; None if no d was requested.
     """
 
     capacity: float
@@ -52,14 +53,14 @@ class Gram(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What the saved factors are.
+    """What was measured on the saved factors.
 
     Attributes
     ----------
     fresh
         Whether a factor is still exactly zero, as at the start.
     variance, q
-        Mean square of the entries of the drawn factor, and ``s²·variance·n``.
+        Mean square of the entries of the random factor, and ``s²·variance·n``.
     top_A, top_B
         ``s²‖A‖²`` and ``s²‖B‖²``.
     value, holds
@@ -67,10 +68,10 @@ class Measured(NamedTuple):
     balanced
         ``2s²‖BA‖``: the least κ over all factors of the same update.
     least, edge, distance
-        Smallest and largest of the r eigenvalues of ``s²AᵀA - I`` beside its -1 (for a drawn B: ``s²BBᵀ - I``), and their largest
-        distance from the Marchenko-Pastur law; None where the start has no such law, or training has left it.
+        Smallest and largest of the r eigenvalues of ``s²AᵀA - I`` other than -1 (for a random B: ``s²BBᵀ - I``), and their
+        largest distance from the Marchenko-Pastur law; None if the start has no such law or the factors are no longer fresh.
     norm, stable_rank
-        Of the update ``sBA``: spectral norm, and ``‖·‖_F²/‖·‖²``, its effective dimension.
+        Spectral norm of the update ``sBA``, and ``‖·‖_F²/‖·‖²``, its effective dimension.
     dtype
         Type in which the factors are stored.
     eigenvalues
@@ -95,19 +96,19 @@ class Measured(NamedTuple):
 
 
 class Remedy(NamedTuple):
-    """The nearest values that meet the condition, each changed alone; None where none does or none is needed.
+    """The nearest values that meet the condition, changed one at a time; None if there is none or none is needed.
 
     Attributes
     ----------
     alpha, rank, rank_at_scale, variance
         Largest α; smallest rank at the same α; largest rank at the same scale s; largest variance of A's entries.
     least
-        The name of the one that changes by the smallest factor.
+        Name of the quantity that changes by the smallest factor.
     orthonormal
         Factor for orthonormal rows of A with which the order holds exactly at the start: ``min(1, 1/s)``.
     after_training
-        ``"balance"``: other factors of the same update are in order. ``"scale"``: they are with balanced factors and the α named
-        by `alpha`. None where the saved factors are in order, or at the start.
+        ``"balance"``: balanced factors of the same update are in order. ``"scale"``: they are if α is also lowered to `alpha`.
+        None if the saved factors are in order, or at the start.
     """
 
     alpha: float | None = None
@@ -120,7 +121,7 @@ class Remedy(NamedTuple):
 
 
 class Module(NamedTuple):
-    """One adapted module. ``order`` is the answer: True, False, or None where the theorems do not decide; `by` says by what."""
+    """One adapted module. ``order`` is the answer: True, False, or None if the theorems do not decide; `by` says what decided."""
 
     name: str
     kind: str
@@ -145,7 +146,7 @@ class Module(NamedTuple):
 
 
 class Overall(NamedTuple):
-    """All modules together: how many are in order, not, undecided; the worst value; parameters; the names of outliers."""
+    """All modules together: how many are in order, not in order, undecided; worst value; parameters; names of outliers."""
 
     modules: int
     in_order: int
@@ -159,7 +160,7 @@ class Overall(NamedTuple):
 
 
 class Report(NamedTuple):
-    """An audit. In a notebook it shows itself; `to_dict` gives what ``lorantk audit --json`` prints."""
+    """An audit; `to_dict` gives what ``lorantk audit --json`` prints."""
 
     source: str
     form: str
@@ -169,24 +170,12 @@ class Report(NamedTuple):
     robustness: str
 
     def to_dict(self) -> dict:
-        """The report as a JSON object."""
+        """Return the report as a JSON object."""
         return _plain(self)
-
-    def _repr_html_(self):
-        """The report as a notebook shows it."""
-        from lorantk.auditing.html import fragment
-
-        return fragment(self)
-
-    def __repr__(self):
-        """The table of the command line, without colours: what a prompt shows."""
-        from lorantk.auditing.terminal import render
-
-        return render(self)
 
 
 def _plain(value):
-    """Named tuples as dicts, tuples as lists; eigenvalues, which are many, are left out."""
+    """Turn named tuples into dicts and tuples into lists; leave out the eigenvalues, of which there are many."""
     if hasattr(value, "_asdict"):
         return {key: _plain(entry) for key, entry in value._asdict().items() if key != "eigenvalues"}
     return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value

@@ -1,10 +1,9 @@
-"""Audit numbers, a configuration or a saved adapter."""
+"""Audit numbers, a configuration or a saved adapter: one function for each."""
 
 from numbers import Real
 from pathlib import Path
 
 from lorantk.auditing.configuration import (
-    Configuration,
     Settings,
     check_positive,
     check_whole,
@@ -14,82 +13,37 @@ from lorantk.auditing.configuration import (
     settings,
 )
 from lorantk.auditing.errors import AuditError
-from lorantk.auditing.files import find
 from lorantk.auditing.judge import ROUNDING, Question, Shape, judge
 from lorantk.auditing.report import Report
+from lorantk.auditing.safe_files import find
 from lorantk.auditing.starts import check_init, embedding_start, start
 from lorantk.auditing.summary import summarise
 
 
-def audit(
-    path=None,
-    *,
-    rank=None,
-    alpha=None,
-    features=None,
-    features_out=None,
-    rslora=False,
-    init=True,
-    variance=None,
-    model=None,
-    dimension=None,
-    failure=0.01,
-    progress=None,
-) -> Report:
-    """Say which of the book's conditions hold for an adapter, how strongly, and what would make them hold.
+class Audit(Report):
+    """A report that displays itself: as a table at a prompt, with figures in a notebook."""
 
-    Give numbers (``rank``, ``alpha``, ``features``), or the path of an adapter that PEFT saved (its folder or its
-    ``.safetensors`` file), or that of an ``adapter_config.json`` with ``model`` or ``features``.
+    __slots__ = ()
 
-    Parameters
-    ----------
-    path
-        An adapter's folder, weights or configuration; only safetensors and JSON are read.
-    rank, alpha, features, features_out
-        ``r``, α, and the inputs n and outputs m of the adapted matrix.
-    rslora
-        Whether the scale is ``α/√r`` in place of ``α/r``.
-    init
-        A value of PEFT's `init_lora_weights`, or ``"orthonormal"``: A with orthonormal rows.
-    variance
-        Variance of A's entries, in place of that of `init`; B = 0.
-    model
-        For a configuration: a safetensors file of the model, the index of several, or the folder of either; headers are read.
-    dimension
-        Dimension d that the features of given data span, at most the number of samples (of tokens): adds the order on such data.
-    failure
-        δ: the safe capacity holds in all modules at once with probability at least 1 - δ.
-    progress
-        A function of the list of modules that returns it while showing progress, such as tqdm.
+    def _repr_html_(self):
+        """Return the report as a notebook shows it."""
+        from lorantk.auditing.html import fragment
 
-    Returns
-    -------
-    Report
-        Plain data; `Report.to_dict` gives it as JSON, and a notebook shows it as a table.
+        return fragment(self)
 
-    Raises
-    ------
-    AuditError
-        Input that cannot be audited, in one line that names the file and the tensor or key.
-    """
+    def __repr__(self):
+        """Return the table of the command line, without colours, for a prompt."""
+        from lorantk.auditing.terminal import render
+
+        return render(self)
+
+
+def _question(dimension, failure) -> Question:
     if dimension is not None:
         dimension = check_positive(dimension, "dimension")
     if isinstance(failure, bool) or not isinstance(failure, Real) or not 1e-300 < failure < 1:
         raise AuditError(f"failure: expected a probability between 0 and 1, got {failure!r}")
-    question = Question(dimension, failure)
-    if path is None:
-        if model is not None:
-            raise AuditError("model: expected an adapter_config.json beside it, got none")
-        return _numbers(rank, alpha, features, features_out, rslora, init, variance, question)
-    if not (rank is None and alpha is None and not rslora and init is True and variance is None):
-        raise AuditError(f"{path}: expected no rank, alpha, rslora, init or variance beside a path, which says them itself")
-    found = find(Path(path))
-    configuration = read_configuration(found.configuration)
-    if found.weights is None:
-        return _configured(configuration, features, features_out, model, question)
-    if features is not None or features_out is not None or model is not None:
-        raise AuditError(f"{path}: expected no features or model beside saved weights, which say their shapes themselves")
-    return _saved(configuration, found.weights, question, progress or iter)
+    return Question(dimension, failure)
 
 
 def _start(word: str, shape: Shape, given: Settings, **options):
@@ -98,10 +52,59 @@ def _start(word: str, shape: Shape, given: Settings, **options):
 
 def _check_outputs(word: str, features_out) -> None:
     if word in ("false", "orthogonal") and features_out is None:
-        raise AuditError(f"features_out: expected the outputs m, as B is not zero with init_lora_weights = {word}, got None")
+        raise AuditError(f"features_out: expected the outputs m, since B is not zero with init_lora_weights = {word}, got None")
 
 
-def _numbers(rank, alpha, features, features_out, rslora, init, variance, question) -> Report:
+def audit_numbers(
+    *,
+    rank,
+    alpha,
+    features,
+    features_out=None,
+    rslora=False,
+    init=True,
+    variance=None,
+    dimension=None,
+    failure=0.01,
+) -> Audit:
+    """Say which of the book's conditions hold for an adapter of one matrix, before its entries are drawn.
+
+    Parameters
+    ----------
+    rank, alpha, features
+        ``r``, α, and the number n of inputs of the adapted matrix.
+    features_out
+        Its number m of outputs; needed if B does not start at zero.
+    rslora
+        Whether the scale is ``α/√r`` instead of ``α/r``.
+    init
+        A value of PEFT's `init_lora_weights`, or ``"orthonormal"``: A with orthonormal rows.
+    variance
+        Variance of A's entries, instead of that of `init`; B = 0.
+    dimension
+        Dimension d of the span of the features of given data, at most the number of samples (or tokens). Adds the order on
+        such data.
+    failure
+        δ: the safe capacity holds with probability at least 1 - δ.
+
+    Returns
+    -------
+    Audit
+        Plain data; `to_dict` gives it as JSON, and a notebook shows it as a table.
+
+    Raises
+    ------
+    AuditError
+        A number is out of range; the message is one line that names it.
+
+    Examples
+    --------
+    >>> import lorantk
+    >>> report = lorantk.audit_numbers(rank=8, alpha=16, features=1024)
+    >>> report.overall.order, round(report.modules[0].condition.value, 2)
+    (False, 1.58)
+    """
+    question = _question(dimension, failure)
     rank, alpha = check_whole(rank, "rank"), check_positive(alpha, "alpha")
     features = check_whole(features, "features")
     features_out = None if features_out is None else check_whole(features_out, "features_out")
@@ -114,17 +117,42 @@ def _numbers(rank, alpha, features, features_out, rslora, init, variance, questi
     shape = Shape("adapter", "linear", features, features_out)
     begin = start(word, rank, features, variance=variance)
     module = judge(shape, given, word, begin, rslora=rslora, question=question, variance=variance)
-    return summarise("numbers", "numbers", [module], [begin.text])
+    return Audit(*summarise("numbers", "numbers", [module], [begin.text]))
 
 
-def _configured(configuration: Configuration, features, features_out, model, question) -> Report:
+def audit_configuration(path, *, model=None, features=None, features_out=None, dimension=None, failure=0.01) -> Audit:
+    """Say which of the book's conditions hold for the adapter that PEFT would make from an `adapter_config.json`.
+
+    Parameters
+    ----------
+    path
+        The configuration, or the folder that contains it.
+    model
+        A safetensors file of the model, the index of several, or the folder that contains either; only headers are read.
+    features, features_out
+        Instead of a model: the inputs n and outputs m of one adapted matrix.
+    dimension, failure
+        As in `audit_numbers`; the safe capacity holds in all modules at once.
+
+    Returns
+    -------
+    Audit
+        As in `audit_numbers`.
+
+    Raises
+    ------
+    AuditError
+        The input cannot be audited; the message is one line that names the file and the key.
+    """
+    question = _question(dimension, failure)
+    configuration = read_configuration(find(Path(path)).configuration)
     where = configuration.where
     word = check_init(configuration.init, where)
     if (model is None) == (features is None):
-        raise AuditError(f"{where}: expected either a model or features, which the configuration does not say, got both or none")
+        raise AuditError(f"{where}: expected either a model or features, as the configuration has no shapes, got both or neither")
     if model is not None:
         if features_out is not None:
-            raise AuditError(f"{where}: expected no features_out beside a model, which says its shapes itself")
+            raise AuditError(f"{where}: expected no features_out with a model, which already gives the shapes")
         from lorantk.auditing.models import model_shapes
 
         every = model_shapes(Path(model), configuration.fan_in_fan_out)
@@ -143,10 +171,36 @@ def _configured(configuration: Configuration, features, features_out, model, que
         texts[begin.text] = None
         options = {"rslora": configuration.rslora, "variants": configuration.variants, "question": question}
         modules.append(judge(shape, given, word, begin, **options))
-    return summarise(where, "configuration", modules, [*texts, *configuration.variants, *configuration.remarks])
+    return Audit(*summarise(where, "configuration", modules, [*texts, *configuration.variants, *configuration.remarks]))
 
 
-def _saved(configuration: Configuration, weights: Path, question: Question, progress) -> Report:
+def audit_adapter(path, *, dimension=None, failure=0.01, progress=iter) -> Audit:
+    """Say which of the book's conditions hold for an adapter that PEFT saved, at its start and as saved.
+
+    Parameters
+    ----------
+    path
+        Its folder or its ``.safetensors`` file; only safetensors and JSON are read.
+    dimension, failure
+        As in `audit_numbers`; the safe capacity holds in all modules at once.
+    progress
+        A function that iterates over the list of modules and shows progress, such as tqdm.
+
+    Returns
+    -------
+    Audit
+        As in `audit_numbers`.
+
+    Raises
+    ------
+    AuditError
+        The input cannot be audited; the message is one line that names the file and the tensor or key.
+    """
+    question = _question(dimension, failure)
+    found = find(Path(path))
+    if found.weights is None:
+        raise AuditError(f"{path}: expected saved weights, got a configuration alone; audit_configuration reads that")
+    configuration, weights = read_configuration(found.configuration), found.weights
     from lorantk.auditing.measures import measure
     from lorantk.auditing.pairs import check_shapes, pair_tensors
     from lorantk.auditing.tensors import read_header, read_tensor
@@ -154,7 +208,7 @@ def _saved(configuration: Configuration, weights: Path, question: Question, prog
     word = check_init(configuration.init, configuration.where)
     pairs, others = pair_tensors(read_header(weights), weights)
     question = question._replace(layers=len(pairs))
-    # Every shape is checked before any weight is read: a wrong adapter fails at once.
+    # Every shape is checked before any weight is read, so that a wrong adapter fails at once.
     checked = [(pair, settings(configuration, pair.name)) for pair in pairs]
     shapes = [Shape(pair.name, pair.kind, *check_shapes(pair, given.rank, weights)) for pair, given in checked]
     modules, texts = [], {}
@@ -171,5 +225,5 @@ def _saved(configuration: Configuration, weights: Path, question: Question, prog
         modules.append(judge(shape, given, word, begin, measures=found, dtype=stored, **options))
     notes = [*texts, *configuration.variants, *configuration.remarks]
     if others:
-        notes.append(f"not audited, as they are no low-rank factors: {len(others)} of the file's tensors, such as {others[0]}")
-    return summarise(str(weights.parent), "adapter", modules, notes)
+        notes.append(f"not audited, since not low-rank factors: {len(others)} of the file's tensors, such as {others[0]}")
+    return Audit(*summarise(str(weights.parent), "adapter", modules, notes))

@@ -1,9 +1,9 @@
 r"""How A and B start under each value of PEFT's `init_lora_weights`, and what the theorems expect of ``‖A‖²`` and ``‖B‖²`` then.
 
-The order of LoRA's kernel below that of full fine-tuning, for all gradients of a layer, is ``s²(‖A‖² + ‖B‖²) ≤ 1`` whatever A and
-B are. Where a factor is a random draw, its squared norm is known from its law, up to fluctuations that vanish with the size:
-``v n (1 + √(k/n))²`` for ``k × n`` independent entries of variance v. Where a factor comes from W₀ or from data, it can only be
-measured.
+LoRA's kernel lies below that of full fine-tuning, for all gradients of a layer, if and only if ``s²(‖A‖² + ‖B‖²) ≤ 1``.
+This holds for any A and B. The squared norm of a random factor is known from its law, up to fluctuations that vanish as the
+size grows: ``v n (1 + √(k/n))²`` for ``k × n`` independent entries of variance v. If a factor comes from W₀ or from data, its
+norm can only be measured.
 """
 
 import re
@@ -22,11 +22,11 @@ class Factor(NamedTuple):
     ----------
     law
         ``"iid"`` (independent entries), ``"orthonormal"`` (orthonormal rows of A, columns of B), ``"zero"``, or ``"measured"``:
-        not known before W₀ or the data are.
+        unknown until W₀ or the data are known.
     variance
-        Of its entries; 0 for zero, None where only a measurement can tell.
+        Variance of its entries; 0 for zero, None if only a measurement can tell.
     rank
-        How many independent rows it has, where that is less than r.
+        Number of independent rows, if it is less than r.
     """
 
     law: str
@@ -35,7 +35,7 @@ class Factor(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Both factors, and a sentence on what the theorems say; `theory` is False where a configuration alone does not decide."""
+    """Both factors, and a sentence on what the theorems say; `theory` is False if a configuration alone does not decide."""
 
     A: Factor
     B: Factor
@@ -45,7 +45,7 @@ class Start(NamedTuple):
 
 
 ZERO, MEASURED, ORTHONORMAL = Factor("zero", 0.0), Factor("measured"), Factor("orthonormal")
-FROM_WEIGHTS = "W₀ is changed and A and B come from it; B ≠ 0, so that no law of a random A applies: audit the saved A and B"
+FROM_WEIGHTS = "W₀ is changed and A and B come from it; B ≠ 0, so no law of a random A applies: audit the saved A and B"
 
 
 def expected_top(factor: Factor, rank: int, width: int) -> float | None:
@@ -56,7 +56,7 @@ def expected_top(factor: Factor, rank: int, width: int) -> float | None:
 
 
 def check_init(init: bool | str, where: str) -> str:
-    """Return an `init_lora_weights` in lower case, as a word; AuditError where PEFT knows no such value."""
+    """Return an `init_lora_weights` as a lower-case word; raise AuditError if PEFT has no such value."""
     word = str(init).lower()
     if word in KNOWN or word == "orthonormal" or re.fullmatch(r"pissa_niter_\d{1,6}", word):
         return word
@@ -64,7 +64,7 @@ def check_init(init: bool | str, where: str) -> str:
 
 
 def embedding_start(word: str) -> Start:
-    """How the adapter of an embedding starts: PEFT exchanges the roles, A is zero and B is drawn."""
+    """Return how an embedding's adapter starts: PEFT swaps the roles, so A is zero and B is random."""
     if word == "false":
         text = "PEFT leaves both factors of an embedding adapter standard normal: B ≠ 0 and A ≠ 0"
         return Start(Factor("iid", 1.0), Factor("iid", 1.0), True, text)
@@ -72,7 +72,7 @@ def embedding_start(word: str) -> Start:
         return start(word, 1, 1)
     if word == "loftq":
         return Start(MEASURED, MEASURED, False, FROM_WEIGHTS)
-    text = "adapter of an embedding: A = 0 and B standard normal, so that n is the embedding's dimension and B has A's role"
+    text = "adapter of an embedding: A = 0 and B standard normal, so n is the embedding's dimension and B plays A's role"
     return Start(ZERO, Factor("iid", 1.0), True, text)
 
 
@@ -87,13 +87,13 @@ def start(word: str, rank: int, features: int, *, variance: float | None = None,
     rank, features
         ``r`` and ``n``.
     variance
-        Variance of A's entries in place of the option's own, for a start that draws A and has B = 0.
+        Variance of A's entries instead of the option's own, for a start with a random A and B = 0.
     whiten
         EVA's option.
     """
     uniform = Factor("iid", start_variance("kaiming-uniform", rank, features))
     if variance is not None:
-        return Start(Factor("iid", variance), ZERO, True, "A of independent entries of the given variance, B = 0")
+        return Start(Factor("iid", variance), ZERO, True, "A with independent entries of the given variance, B = 0")
     if word == "true":
         return Start(uniform, ZERO, True, "Kaiming uniform A with a = √5, of variance 1/(3n), and B = 0")
     if word == "gaussian":
@@ -113,10 +113,10 @@ def start(word: str, rank: int, features: int, *, variance: float | None = None,
     if word == "eva":
         return Start(MEASURED, ZERO, False, "whitened EVA: rows of A are orthogonal, their lengths come from the data; B = 0")
     if word == "mica":
-        text = "A = 0 and B of orthonormal columns, frozen: s²‖B‖² = s² at the start and for ever"
+        text = "A = 0 and B with orthonormal columns, frozen: s²‖B‖² = s² at the start and throughout training"
         return Start(ZERO, ORTHONORMAL, True, text, trains_B=False)
     text = {
-        "olora": f"OLoRA: {FROM_WEIGHTS}; B has orthonormal columns, so that s ≥ 1 rules the order out",
+        "olora": f"OLoRA: {FROM_WEIGHTS}; B has orthonormal columns, so s ≥ 1 rules out the order",
         "corda": f"CorDA: {FROM_WEIGHTS}",
         "loftq": f"LoftQ: {FROM_WEIGHTS}",
         "lora_ga": f"LoRA-GA: {FROM_WEIGHTS}",

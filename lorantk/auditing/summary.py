@@ -1,4 +1,4 @@
-"""All modules of an adapter together."""
+"""Summarise all modules of an adapter."""
 
 import math
 import statistics
@@ -6,21 +6,21 @@ import statistics
 from lorantk.auditing.report import Module, Overall, Report
 
 ROBUSTNESS = (
-    "The conditions compare tangent kernels; they measure no robustness. The step from kernels to attacks and the paper's five "
-    "findings are judged apart, each with its protocol: see the scoreboard of the book (`lorantk claims`). No advice on rank, α "
-    "or variance against poisoning or backdoors follows from this report."
+    "The conditions compare tangent kernels; they do not measure robustness. The step from kernels to attacks and the paper's "
+    "five findings are judged separately, each under its own protocols: see the book's scoreboard (`lorantk claims`). This "
+    "report is not advice on choosing rank, α or variance against poisoning or backdoors."
 )
 OUTLYING = 5.0  # robust standard deviations of log κ within modules of one name and shape
-FEWEST = 5  # modules that make a group
+FEWEST = 5  # fewest modules that form a group
 
 
 def deciding(module: Module) -> float | None:
-    """The value that decides on a module: κ of its saved factors, else the condition at the start."""
+    """Return the value that decides a module: κ of its saved factors, otherwise the condition at the start."""
     return module.measured.value if module.measured else module.condition.value
 
 
 def _outliers(modules: list[Module]) -> dict[str, str]:
-    """Modules whose κ stands out among those of one name and shape, with a note on each."""
+    """Return the modules whose κ stands out among those of the same name and shape, with a note on each."""
     groups = {}
     for module in modules:
         if module.measured and module.measured.value > 0:
@@ -32,16 +32,16 @@ def _outliers(modules: list[Module]) -> dict[str, str]:
             continue
         logs = [math.log(member.measured.value) for member in members]
         middle = statistics.median(logs)
-        # 1.48 times the median deviation estimates a standard deviation; below 1% apart nothing stands out.
+        # 1.48 times the median deviation estimates a standard deviation; differences below 1% never stand out.
         spread = max(1.48 * statistics.median(abs(value - middle) for value in logs), 0.01)
         for member, value in zip(members, logs, strict=True):
             if abs(value - middle) > OUTLYING * spread:
-                found[member.name] = f"κ is {math.exp(value - middle):.3g} times the median of its {len(members)} like modules"
+                found[member.name] = f"κ is {math.exp(value - middle):.3g} times the median of its {len(members)} similar modules"
     return found
 
 
 def summarise(source: str, form: str, modules: list[Module], notes: list[str]) -> Report:
-    """Return the report on modules that are judged: the counts, the worst module, and outliers with a note on each."""
+    """Return the report on judged modules: the counts, the worst module, and outliers with a note on each."""
     outliers = _outliers(modules)
     modules = [m._replace(notes=(*m.notes, outliers[m.name])) if m.name in outliers else m for m in modules]
     orders = [module.order for module in modules]

@@ -1,4 +1,4 @@
-"""The rows that people read, for the terminal and the page alike: like modules together, numbers as text."""
+"""The rows of the report in the terminal and on the page: similar modules grouped, numbers as text."""
 
 import math
 import re
@@ -9,9 +9,9 @@ from lorantk.auditing.summary import deciding
 
 HEADER = ("module", "r", "n", "s", "variance", "at start", "c", "saved κ", "balanced", "dim", "order")
 ANSWERS = {True: "yes", False: "no", None: "undecided"}
-MARKS = ANSWERS | {None: ""}  # beside a finding, whose words say what is undecided
+MARKS = ANSWERS | {None: ""}  # next to a finding, whose text already says what is undecided
 MEANINGS = (
-    ("at start", "s²σ_a²n(1+√(r/n))², or what takes its place: M_Δ ⪯ 0 below 1"),
+    ("at start", "s²σ_a²n(1+√(r/n))², or the corresponding value: M_Δ ⪯ 0 below 1"),
     ("c", "s²rσ_a², the expected kernel over that of full fine-tuning"),
     ("saved κ", "s²(‖A‖²+‖B‖²) of the saved factors: the order holds for all data up to 1"),
     ("balanced", "2s‖sBA‖, the least κ of any factors of the same update"),
@@ -20,7 +20,7 @@ MEANINGS = (
 
 
 class Row(NamedTuple):
-    """Modules that differ in their layer's number alone: the one with the worst value speaks for them."""
+    """Modules that differ only in their layer's number, represented by the one with the worst value."""
 
     label: str
     module: Module
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 def rows(report: Report, every: bool = False) -> list[Row]:
-    """Return the report's rows: like modules together, or with `every` each by itself."""
+    """Return the report's rows: similar modules grouped, or with `every` one row for each module."""
     if every:
         return [Row(module.name, module, 1) for module in report.modules]
     groups = {}
@@ -44,18 +44,18 @@ def rows(report: Report, every: bool = False) -> list[Row]:
 
 
 def number(value: float | None) -> str:
-    """A number with three digits, or a dash."""
+    """Return a number with three digits, or a dash."""
     return "–" if value is None else f"{value:.3g}"
 
 
 def at_most(value: float) -> str:
-    """A bound with three digits, rounded down, so that what is printed keeps to it."""
+    """Return a bound with three digits, rounded down so that the printed value satisfies it."""
     step = 10.0 ** (math.floor(math.log10(value)) - 2)
     return number(math.floor(value / step) * step)
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """One row as text, in the order of `HEADER`."""
+    """Return one row as text, in the order of `HEADER`."""
     module, saved = row.module, row.module.measured
     label = row.label if row.count == 1 else f"{row.label} ×{row.count}"
     return (
@@ -73,13 +73,13 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def advice(module: Module) -> str:
-    """What would meet the condition, or an empty string."""
+    """Return what would meet the condition, or an empty string."""
     remedy: Remedy = module.remedy
     if remedy.after_training == "balance":
-        return "balance the factors: others of the same update are in order, and the model stays as it is"
+        return "balance the factors: balanced factors of the same update are in order, and the model does not change"
     if remedy.after_training == "scale":
         bound = f"α ≤ {at_most(remedy.alpha)}"
-        return f"the update is too large for this scale: balanced factors at {bound} would represent it in order"
+        return f"the update is too large for this scale: balanced factors at {bound} would represent it and be in order"
     parts = {
         "alpha": remedy.alpha is not None and f"α ≤ {at_most(remedy.alpha)}",
         "rank": remedy.rank is not None and f"r ≥ {remedy.rank} at the same α",
@@ -94,7 +94,7 @@ def advice(module: Module) -> str:
 
 
 def findings(report: Report) -> list[tuple[str, str, bool | None]]:
-    """What holds, in lines: the condition, what is found, and whether it holds everywhere."""
+    """Return what holds, line by line: the condition, what was found, and whether it holds everywhere."""
     overall, modules = report.overall, report.modules
     worst = f"; worst {number(overall.worst_value)} at {overall.worst}" if overall.worst and overall.modules > 1 else ""
     if overall.modules == 1 and overall.worst_value is not None:
@@ -104,7 +104,7 @@ def findings(report: Report) -> list[tuple[str, str, bool | None]]:
     chances = [m.condition.probability for m in modules if m.condition.probability is not None]
     if chances and report.form != "adapter":
         least = "above 0.999" if min(chances) > 0.999 else f"at least {number(min(chances))}"
-        text = f"probability {least} in each module, were A Gaussian"
+        text = f"probability {least} in each module, if A were Gaussian"
         lines.append(("at this size, at start", text, None))
     means = [m.mean for m in modules if m.mean]
     if means:

@@ -1,9 +1,9 @@
 """Read safetensors files: the header within bounds, then one tensor at a time.
 
-A file is 8 bytes with the length of the header, the header (a JSON object from names to type, shape and place), and the
-data, without holes. That is little enough to read here, and three things are needed that the format's own package does not
-give: errors that name file and tensor, memory bounded by the largest tensor (a mapped file counts as used memory), and
-bfloat16 and float8 as NumPy arrays. Types that NumPy lacks come from ml_dtypes, which JAX brings.
+A file consists of 8 bytes with the length of the header, the header (a JSON object that maps names to type, shape and
+position), and the data, without holes. This is simple enough to read here, and the audit needs three things that the format's
+own package does not offer: errors that name file and tensor, memory bounded by the largest tensor (a mapped file counts as used
+memory), and bfloat16 and float8 as NumPy arrays. Types that NumPy lacks come from ml_dtypes, a dependency of JAX.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.files import JSON_LIMIT, parse_object, regular
+from lorantk.auditing.safe_files import JSON_LIMIT, parse_object, regular
 
-# Types that can hold an adapter, and bits of every type of the format.
+# Types that an adapter can have, and the number of bits of every type in the format.
 FLOATS = {
     "F64": "float64",
     "F32": "float32",
@@ -33,7 +33,7 @@ MAGNITUDE_LIMIT = 1e40  # beyond float32; fourth powers of larger weights would 
 
 
 class Tensor(NamedTuple):
-    """Where one tensor lies: its name, type, shape, and first byte in the file."""
+    """One tensor in a file: its name, type, shape, and first byte."""
 
     name: str
     dtype: str
@@ -46,7 +46,7 @@ def _whole(value) -> bool:
 
 
 def _entry(name: str, entry, where: str) -> tuple[str, tuple[int, ...], int, int]:
-    """Type, shape, begin and end of one entry of the header, each held to its JSON type."""
+    """Return type, shape, begin and end of one entry of the header, after checking their JSON types."""
     if not (0 < len(name) <= NAME_LIMIT and name.isprintable()):
         raise AuditError(f"{where}: expected printable tensor names of at most {NAME_LIMIT} characters, got {quoted(name)}")
     at = f"{where}: tensor {quoted(name)}"
@@ -84,7 +84,9 @@ def read_header(path: Path) -> dict[str, Tensor]:
             prefix = stream.read(8)
             length = int.from_bytes(prefix, "little")
             if len(prefix) < 8 or length > size - 8:
-                raise AuditError(f"{path}: expected a safetensors header, got a file of {size} bytes that ends before it does")
+                raise AuditError(
+                    f"{path}: expected a safetensors header, got a file that ends before it does, after {size} bytes"
+                )
             if length > JSON_LIMIT:
                 raise AuditError(f"{path}: expected a header of at most {JSON_LIMIT} bytes, got one that claims {length}")
             header = parse_object(stream.read(length), f"{path}: header")
@@ -98,7 +100,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
             raise AuditError(f"{path}: tensor {quoted(name)}: expected its data at {place}, got {begin}: a hole or an overlap")
         place = end
     if place != size - 8 - length:
-        raise AuditError(f"{path}: expected {place} bytes of data, got {size - 8 - length}: truncated, or not of this header")
+        raise AuditError(f"{path}: expected {place} bytes of data, got {size - 8 - length}: truncated, or from another file")
     return {name: Tensor(name, dtype, shape, 8 + length + begin) for name, (dtype, shape, begin, _) in entries.items()}
 
 
@@ -108,7 +110,7 @@ def read_tensor(path: Path, tensor: Tensor) -> np.ndarray:
     Raises
     ------
     AuditError
-        A type that holds no real weights, more than `ENTRIES_LIMIT` entries, data that ends early, NaN or infinity.
+        A type that cannot hold real weights, more than `ENTRIES_LIMIT` entries, data that ends early, NaN or infinity.
     """
     at = f"{path}: tensor {quoted(tensor.name)}"
     if tensor.dtype not in FLOATS:
@@ -123,7 +125,7 @@ def read_tensor(path: Path, tensor: Tensor) -> np.ndarray:
     except OSError as error:
         raise AuditError(f"{at}: expected data that can be read, got: {error.strerror}") from error
     if raw.size < count:
-        raise AuditError(f"{at}: expected {count} entries, got {raw.size}: the file was cut while it was read")
+        raise AuditError(f"{at}: expected {count} entries, got {raw.size}: the file was truncated while it was read")
     values = raw.astype(np.float64)
     del raw
     largest = max(values.max(initial=0.0), -values.min(initial=0.0))

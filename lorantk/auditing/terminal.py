@@ -1,4 +1,4 @@
-"""The report as text for a terminal."""
+"""Render the report as text for a terminal."""
 
 import os
 import sys
@@ -10,16 +10,16 @@ from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advice, cells, findi
 
 COLOURS = {True: "32", False: "31", None: "33"}  # green, red, yellow; the words say the same
 ROWS = 40
-WIDTH = 100
+WIDTH = 80
 
 
 def wants_colour(stream) -> bool:
-    """Whether colours are for this stream: a terminal that has them, and no NO_COLOR (https://no-color.org)."""
+    """Say whether to use colours on this stream: a terminal with colours, and no NO_COLOR (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def progress(modules: list):
-    """Yield modules while a line on standard error says how far the audit is, where that is a terminal."""
+    """Yield modules while a line on standard error shows the progress of the audit, if that is a terminal."""
     start, interactive = time.monotonic(), sys.stderr.isatty()
     for done, module in enumerate(modules):
         yield module
@@ -45,9 +45,9 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
     report
         The audit.
     colour
-        Whether to use ANSI colours, see `wants_colour`.
+        Whether to use ANSI colours; see `wants_colour`.
     every
-        One row for each module, in place of one for like modules and at most `ROWS`.
+        Show one row for each module, instead of grouping similar modules and showing at most `ROWS`.
     """
     every_row = rows(report, every)
     shown = every_row if every else every_row[:ROWS]
@@ -74,7 +74,7 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
         if text := advice(row.module):
             remedies.setdefault(text, []).append(row.label)
     if remedies:
-        out += ["", "What would meet the condition, each by itself"]
+        out += ["", "What would meet the condition, each change on its own"]
         for text, labels in list(remedies.items())[:ROWS]:
             more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
             out.append(_wrapped(f"{', '.join(labels[:3])}{more}: {text}", "  "))

@@ -1,31 +1,13 @@
-"""Experiments: data, poison, and sweeps over adapters.
+"""Experiments: one subpackage for each system that is trained, and one for what they share.
 
-Each module loads when first used.
+- ``digits``: networks pretrained on handwritten digits, fine-tuned on others, with and without poison;
+- ``kernels``: spectra and attack objectives measured at the start of training, how far training moves kernels, and a small
+  transformer;
+- ``common``: protocols, statistics, results of sweeps, and how likely a check is to fail by bad luck.
+
+Each module loads on first use.
 """
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=[
-        "bridge",
-        "calibration",
-        "cells",
-        "chance",
-        "configuration",
-        "data",
-        "drawing",
-        "findings",
-        "finetune",
-        "poison",
-        "prediction",
-        "protocols",
-        "results",
-        "spectra",
-        "statistics",
-        "sweep",
-        "sweeps",
-        "transfer",
-        "transformer",
-    ],
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["common", "digits", "kernels"])

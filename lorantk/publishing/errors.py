@@ -1,4 +1,4 @@
-"""The errors of the publishing wing; each message says what was expected and what was got."""
+"""The errors of the publishing wing; each message says what was expected and what was found."""
 
 
 class PublishingError(ValueError):
@@ -10,7 +10,7 @@ class ClaimError(PublishingError):
 
 
 class EvidenceError(PublishingError):
-    """Evidence that is no finite number, is malformed, or fails where it has to hold."""
+    """Evidence that is not a finite number, is malformed, or fails where it must hold."""
 
 
 class VerdictError(PublishingError):
@@ -22,4 +22,8 @@ class FigureError(PublishingError):
 
 
 class RecordError(PublishingError):
-    """Records of chapters that do not make one whole."""
+    """Records of chapters that do not fit together."""
+
+
+class WordsError(PublishingError):
+    """Words of a chapter that do not fit what its code recorded."""

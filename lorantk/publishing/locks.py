@@ -1,4 +1,4 @@
-"""One process at a time: locks that end with the process that holds them, however it ends."""
+"""Locks for one process at a time; a lock ends with its process, however that ends."""
 
 import contextlib
 import fcntl
@@ -6,9 +6,9 @@ import fcntl
 
 @contextlib.contextmanager
 def locked(path, waiting=None):
-    """Hold an exclusive lock on the file `path` for the duration of a `with` block, and give its handle.
+    """Hold an exclusive lock on the file `path` for the duration of a `with` block, and yield its handle.
 
-    Where another process holds it, print `waiting` and wait.
+    If another process holds it, print `waiting` and wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:

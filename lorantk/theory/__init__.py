@@ -1,6 +1,8 @@
 """Theory: networks, adapters, their kernels, spectra and laws. Pure functions on arrays.
 
-Each module is one idea, and loads when first used.
+Each module is one idea, and loads when first used. "The paper" is Liang, Hu, Ye, Xiao and Li, "Does Low Rank Adaptation Lead
+to Lower Robustness against Training-Time Attacks?" (ICML 2025, arXiv:2505.12871). Examples in docstrings take ``import jax``,
+``import jax.numpy as jnp`` and ``import numpy as np`` for granted.
 """
 
 import lazy_loader
@@ -16,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "conditions",
         "delta",
         "dynamics",
+        "ensembles",
         "finite_width",
         "fisher",
         "gauge",
@@ -27,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "limits",
         "matrix_free",
         "networks",
+        "neural_tangents",
         "objectives",
         "order",
         "projection",
@@ -35,8 +39,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "recursions",
         "sharding",
         "spectra",
-        "stacks",
-        "tangents",
         "trained_order",
         "wishart",
     ],

@@ -1,6 +1,6 @@
-r"""Training: gradient descent, Adam and gradient flow, with one learning rate for each kind of matrix.
+"""Training: gradient descent, Adam and gradient flow, with one learning rate for each kind of matrix.
 
-The loss is a sum over examples, so to first order in the rates the outputs follow the kernel with no factor ``1/N``:
+The loss is a sum over examples, so to first order in the rates the outputs follow the kernel without a factor ``1/N``:
 ``Δf = -(Σ_p η_p K_p) ∂L/∂f``, where p runs over the matrices that train (`lorantk.theory.kernels.ntk_terms`).
 """
 
@@ -35,13 +35,13 @@ class Run(NamedTuple):
 
     Attributes
     ----------
-    network
+    network : Network
         The network at the end.
-    losses
-        Loss before each step and after the last one, shape ``(steps + 1,)``; NaN after the run stopped.
-    steps
+    losses : array (steps + 1,)
+        Loss before each step and after the last one; NaN after the run stopped.
+    steps : array ()
         Number of steps taken.
-    status
+    status : array ()
         Index into `STATUS`.
     """
 
@@ -126,7 +126,7 @@ def train(
     target: float = -np.inf,
     blow_up: float = 1e6,
 ) -> Run:
-    r"""Train the matrices that train, until ``steps`` are done, the loss is at most ``target``, or the run diverges.
+    """Train the matrices that train, until ``steps`` are done, the loss is at most ``target``, or the run diverges.
 
     Each step is ``θ_p ← θ_p - η_p (u_p + λ_p θ_p)``. The direction u_p is the gradient of the summed loss (``"sgd"``), its
     heavy-ball sum ``Σ_k 0.9ᵏ ∇_{t-k}`` (``"momentum"``), or Adam's ``m̂/(√v̂ + ε_p)`` with β = (0.9, 0.999), in which 0/0 counts
@@ -134,31 +134,48 @@ def train(
 
     Parameters
     ----------
-    network
+    network : Network
         Where training starts.
-    x, y
-        Inputs ``(N, n_0)`` and targets ``(N, C)``.
-    rates
+    x : array (N, n_0)
+        Inputs, one per row.
+    y : array (N, C)
+        Targets.
+    rates : float or dict of str to float
         ``η_p``: a number, or one for each kind of matrix, ``{"W": …, "A": …, "B": …}``.
-    steps
+    steps : int
         Largest number of steps.
-    loss
+    loss : {"squared", "cross-entropy"}
         One of `lorantk.theory.objectives.LOSSES`.
-    method
+    method : {"sgd", "momentum", "adam"}
         One of `METHODS`.
-    eps, decay
+    eps, decay : float or dict of str to float
         ``ε_p`` of Adam and the weight decay ``λ_p``, as ``rates``.
-    batches
-        Rows of x for each step, shape ``(steps, b)``; all rows in each step where None.
-    target
+    batches : array (steps, b) of int, optional
+        Rows of x for each step; all rows in each step where None.
+    target : float
         Training stops once the loss is at most this.
-    blow_up
+    blow_up : float
         Training stops as diverged once the loss is not finite or exceeds this many times its first value.
+
+    Returns
+    -------
+    Run
+        The trained network, the losses and how it ended.
 
     Raises
     ------
     ValueError
         Unknown loss or method, shapes that do not fit, no matrix that trains, or no rate for a kind of matrix that trains.
+
+    Examples
+    --------
+    ``½ (w - 1)²`` from ``w = 0`` at rate ½: each step halves the error.
+
+    >>> from lorantk.theory import dynamics, networks
+    >>> network, one = networks.network_from_weights([[[0.0]]]), jnp.ones((1, 1))
+    >>> run = dynamics.train(network, one, one, rates=0.5, steps=3)
+    >>> run.losses.tolist(), run.network.layers[0].W.tolist()
+    ([0.5, 0.125, 0.03125, 0.0078125], [[0.875]])
     """
     if method not in METHODS:
         msg = f"method must be one of {', '.join(METHODS)}; got {method!r}"
@@ -193,38 +210,75 @@ def weighted_ntk(
 
     Parameters
     ----------
-    network, x1, x2, outputs
-        As for `lorantk.theory.kernels.ntk`, which also says the shape.
-    rates
+    network : Network
+        The network.
+    rates : float or dict of str to float
         ``η_p``, as for `train`.
+    x1 : array (N1, n_0)
+        Inputs, one per row.
+    x2 : array (N2, n_0), optional
+        Second batch; ``x1`` where None.
+    outputs : {"full", "diagonal", "trace"}
+        As for `lorantk.theory.kernels.ntk`.
+
+    Returns
+    -------
+    array (N1, N2, C, C), (N1, N2, C) or (N1, N2)
+        The kernel, by ``outputs``.
 
     Raises
     ------
     ValueError
-        As `lorantk.theory.kernels.ntk`, or no rate for a kind of matrix that trains.
+        As for `lorantk.theory.kernels.ntk`, or no rate for a kind of matrix that trains.
+
+    Examples
+    --------
+    ``η_B |A x|² + η_A |B|² |x|²`` with ``A x = x = 2`` and ``B = 3``:
+
+    >>> from lorantk.theory import dynamics, networks
+    >>> one, rates = jnp.ones((1, 1)), {"A": 0.5, "B": 1.0}
+    >>> layer = networks.Layer(0 * one, A=one, B=3 * one, scale=1.0, role="lora")
+    >>> network = networks.Network((layer,), "identity")
+    >>> dynamics.weighted_ntk(network, rates, 2 * one, outputs="trace").tolist()
+    [[22.0]]
     """
     rates = _by_kind(network, rates, "rates")
     return sum(rates[name[0]] * term for name, term in ntk_terms(network, x1, x2, outputs=outputs).items())
 
 
 def sized_rates(network: Network, x: Float[Array, "N n0"], relative: Mapping[str, float], step: float) -> dict[str, Array]:
-    r"""Return rates in the given proportions, sized to the starting kernel: ``λ_max(Σ_p η_p K_p) = step``.
+    """Return rates in the given proportions, sized to the starting kernel: ``λ_max(Σ_p η_p K_p) = step``.
 
     Gradient descent on the squared loss of a model with a constant kernel converges iff ``0 < step < 2``.
 
     Parameters
     ----------
-    network, x
-        Where training starts, and its inputs ``(N, n_0)``.
-    relative
+    network : Network
+        Where training starts.
+    x : array (N, n_0)
+        Its inputs, one per row.
+    relative : dict of str to float
         Proportions of the rates, one for each kind of matrix that trains; 0 freezes it.
-    step
+    step : float
         Largest eigenvalue of the weighted kernel.
+
+    Returns
+    -------
+    dict of str to array ()
+        Rates for `train`.
 
     Raises
     ------
     ValueError
         No proportion for a kind of matrix that trains.
+
+    Examples
+    --------
+    >>> from lorantk.theory import dynamics, networks
+    >>> network = networks.network_from_weights([[[1.0, 2.0]]])
+    >>> rates = dynamics.sized_rates(network, jnp.array([[3.0, 4.0]]), {"W": 1.0}, 0.5)
+    >>> round(float(rates["W"]), 6)
+    0.02
     """
     relative = _by_kind(network, relative, "relative")
     top = jnp.linalg.eigvalsh(as_matrix(weighted_ntk(network, relative, x, outputs="full")))[-1]
@@ -232,7 +286,24 @@ def sized_rates(network: Network, x: Float[Array, "N n0"], relative: Mapping[str
 
 
 def drift(K: Array, K_start: Array) -> Array:
-    """Return ``‖K - K_start‖ / ‖K_start‖`` in the Frobenius norm, over all axes."""
+    """Return ``‖K - K_start‖ / ‖K_start‖`` in the Frobenius norm, over all axes.
+
+    Parameters
+    ----------
+    K, K_start : arrays of one shape
+        Kernels at the end and at the start.
+
+    Returns
+    -------
+    array ()
+        The relative change.
+
+    Examples
+    --------
+    >>> from lorantk.theory import dynamics
+    >>> float(dynamics.drift(jnp.array([[3.0, 1.5]]), jnp.array([[3.0, 4.0]])))
+    0.5
+    """
     return jnp.sqrt(((K - K_start) ** 2).sum() / (K_start**2).sum())
 
 
@@ -246,19 +317,32 @@ def gradient_flow(
     loss: str = "squared",
     rtol: float = 1e-10,
 ) -> list[Network]:
-    r"""Integrate ``dθ_p/dt = -η_p ∂L/∂θ_p`` from time 0 and return the network at each of ``times`` (ascending).
+    """Integrate ``dθ_p/dt = -η_p ∂L/∂θ_p`` from time 0 and return the network at each of the times.
 
-    The integrator is scipy's Dormand-Prince method of order 8. Gradient descent for T steps
-    at rates ``η_p/T`` tends to the network at time 1 as T grows.
+    The integrator is SciPy's Dormand-Prince method of order 8. Gradient descent for T steps at rates ``η_p/T`` tends to the
+    network at time 1 as T grows.
 
     Parameters
     ----------
-    network, x, y, rates, loss
+    network : Network
+        Where training starts.
+    x : array (N, n_0)
+        Inputs, one per row.
+    y : array (N, C)
+        Targets.
+    rates : float or dict of str to float
+        ``η_p``, as for `train`.
+    times : array (T,)
+        Ascending numbers of at least 0.
+    loss : {"squared", "cross-entropy"}
         As for `train`.
-    times
-        Ascending numbers of at least 0, shape ``(T,)``.
-    rtol
+    rtol : float
         Relative tolerance, and the absolute one.
+
+    Returns
+    -------
+    list of T Networks
+        The network at each time.
 
     Raises
     ------
@@ -266,6 +350,17 @@ def gradient_flow(
         No rate for a kind of matrix that trains.
     RuntimeError
         The integrator stopped early.
+
+    Examples
+    --------
+    ``dw/dt = 1 - w`` from ``w = 0`` gives ``w = 1 - e^{-t}``:
+
+    >>> from lorantk.theory import dynamics, networks
+    >>> network, one = networks.network_from_weights([[[0.0]]]), jnp.ones((1, 1))
+    >>> times = np.array([np.log(4)])
+    >>> [end] = dynamics.gradient_flow(network, one, one, rates=1.0, times=times)
+    >>> round(float(end.layers[0].W[0, 0]), 4)
+    0.75
     """
     rates = _by_kind(network, rates, "rates")
     start, unravel = ravel_pytree(trained_parameters(network))
@@ -290,16 +385,31 @@ def gradient_flow(
 
 
 def linear_flow(K: Float[Array, "M M"], outputs: Float[Array, " M"], y: Float[Array, " M"], time: float) -> Float[Array, " M"]:
-    r"""Return ``y + exp(-K t)(f_0 - y)``: gradient flow on the squared loss while the weighted kernel K stays constant.
+    """Return ``y + exp(-K t)(f_0 - y)``: gradient flow on the squared loss while the weighted kernel K stays constant.
 
     Parameters
     ----------
-    K
-        Weighted kernel, symmetric, shape ``(M, M)``, laid out as by `lorantk.theory.kernels.as_matrix`.
-    outputs, y
-        ``f_0`` and the targets, laid end to end alike, shape ``(M,)``.
-    time
+    K : array (M, M)
+        Weighted kernel, symmetric, laid out as by `lorantk.theory.kernels.as_matrix`.
+    outputs : array (M,)
+        ``f_0``, laid end to end in the same way.
+    y : array (M,)
+        Targets, likewise.
+    time : float
         ``t``.
+
+    Returns
+    -------
+    array (M,)
+        Outputs at time t (Lee et al. 2019).
+
+    Examples
+    --------
+    >>> from lorantk.theory import dynamics
+    >>> K, time = jnp.diag(jnp.array([1.0, 2.0])), float(np.log(4))
+    >>> outputs = dynamics.linear_flow(K, jnp.zeros(2), jnp.ones(2), time)
+    >>> np.asarray(outputs).round(5).tolist()
+    [0.75, 0.9375]
     """
     values, vectors = jnp.linalg.eigh(K)
     return y + vectors @ (jnp.exp(-values * time) * (vectors.T @ (outputs - y)))

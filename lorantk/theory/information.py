@@ -1,4 +1,4 @@
-r"""Information bits and Rényi entropies of a spectrum (equations 6 and 7 of the paper), printed and corrected.
+"""Information bits and Rényi entropies of a spectrum (equations 6 and 7 of the paper), printed and corrected.
 
 Every function takes the eigenvalues of a positive semi-definite matrix (a Fisher matrix, or a kernel, which has the same
 non-zero ones) along the last axis, and returns one number for each spectrum. Eigenvalues that are exactly 0 never matter,
@@ -18,7 +18,24 @@ UNITS = {"nats": 1.0, "bits": math.log(2)}
 
 
 def rounding_tolerance(count: int) -> float:
-    """Return ``count · 2⁻⁵²``, the relative size of the rounding error in ``count`` eigenvalues found in float64."""
+    """Return ``count · 2⁻⁵²``, the relative size of the rounding error in ``count`` eigenvalues found in float64.
+
+    Parameters
+    ----------
+    count : int
+        Number of eigenvalues.
+
+    Returns
+    -------
+    float
+        The tolerance.
+
+    Examples
+    --------
+    >>> from lorantk.theory import information
+    >>> float(information.rounding_tolerance(1024)) == 2.0**-42
+    True
+    """
     return count * np.finfo(np.float64).eps
 
 
@@ -38,7 +55,7 @@ def _spectra(eigenvalues, tolerance: float | None) -> tuple[np.ndarray, np.ndarr
         raise ValueError(msg)
     top = values.max(axis=-1, keepdims=True)
     if (values < -max(tolerance, rounding_tolerance(values.shape[-1])) * np.abs(top)).any():
-        msg = f"eigenvalues must not be negative beyond rounding; got {values.min()} beside {top.max()}"
+        msg = f"eigenvalues must not be negative beyond rounding; got {values.min()} with a largest of {top.max()}"
         raise ValueError(msg)
     return np.clip(values, 0, None), values > tolerance * np.clip(top, 0, None)
 
@@ -57,45 +74,68 @@ def _order(order: float) -> float:
     return order
 
 
-def rank(eigenvalues: Float[np.ndarray, "... n"], *, tolerance: float | None = None) -> np.ndarray:
-    """Return how many eigenvalues count as positive, ``#{λ_i > tolerance · max λ}``.
+def numerical_rank(eigenvalues: Float[np.ndarray, "... n"], *, tolerance: float | None = None) -> np.ndarray:
+    """Return how many eigenvalues count as positive, ``#{i : λ_i > tolerance · max λ}``.
 
     Parameters
     ----------
-    eigenvalues
-        Eigenvalues of a positive semi-definite matrix, shape ``(..., n)``.
-    tolerance
+    eigenvalues : array (..., n)
+        Eigenvalues of positive semi-definite matrices.
+    tolerance : float, optional
         Relative tolerance; `rounding_tolerance` of n where None.
+
+    Returns
+    -------
+    array (...) of int
+        The ranks.
 
     Raises
     ------
     ValueError
         No eigenvalues, NaN or infinity, eigenvalues that are negative beyond rounding, or a tolerance outside ``[0, 1)``.
+
+    Examples
+    --------
+    >>> from lorantk.theory import information
+    >>> information.numerical_rank([[1e-20, 0.1, 1.0], [0.2, 0.1, 1.0]]).tolist()
+    [2, 3]
     """
     return _spectra(eigenvalues, tolerance)[1].sum(axis=-1)
 
 
-def information_bits(
-    eigenvalues: Float[np.ndarray, "... n"], *, unit: str, tolerance: float | None = None
-) -> np.ndarray:
-    r"""Return ``½ log pdet = ½ Σ_{λ_i > 0} log λ_i``, what equation 6 of the paper must mean.
+def information_bits(eigenvalues: Float[np.ndarray, "... n"], *, unit: str, tolerance: float | None = None) -> np.ndarray:
+    """Return ``½ log pdet = ½ Σ_{λ_i > 0} log λ_i``, what equation 6 of the paper must mean.
 
-    Not invariant to the unit of the loss: ``k λ`` in place of ``λ`` adds ``½ rank · log k``. A zero matrix has 0, the
-    logarithm of an empty product.
+    Not invariant to the unit of the loss: ``k λ`` instead of ``λ`` adds ``½ rank · log k``. A zero matrix has 0, the logarithm
+    of an empty product.
 
     Parameters
     ----------
-    eigenvalues
-        Shape ``(..., n)``.
-    unit
-        ``"nats"`` or ``"bits"``.
-    tolerance
-        Which eigenvalues count as positive, see `rank`.
+    eigenvalues : array (..., n)
+        Eigenvalues of positive semi-definite matrices.
+    unit : {"nats", "bits"}
+        Of the logarithm.
+    tolerance : float, optional
+        Which eigenvalues count as positive, see `numerical_rank`.
+
+    Returns
+    -------
+    array (...)
+        The information.
 
     Raises
     ------
     ValueError
-        As for `rank`, or an unknown unit.
+        As for `numerical_rank`, or an unknown unit.
+
+    Examples
+    --------
+    The order of two spectra can be opposite to that of their information: ``{1, 1/100}`` lies above ``{1/4, 0}``.
+
+    >>> from lorantk.theory import information
+    >>> spectra = [[1.0, 0.01], [0.25, 0.0]]
+    >>> information.information_bits(spectra, unit="bits").round(2).tolist()
+    [-3.32, -1.0]
     """
     values, positive = _spectra(eigenvalues, tolerance)
     return np.log(values, where=positive, out=np.zeros_like(values)).sum(axis=-1) / (2 * _unit(unit))
@@ -104,47 +144,94 @@ def information_bits(
 def information_bits_as_printed(eigenvalues: Float[np.ndarray, "... n"]) -> np.ndarray:
     """Return ``½ Σ_{λ_i > 0} λ_i``, half the trace: the right-hand side of equation 6 of the paper, letter by letter.
 
+    Parameters
+    ----------
+    eigenvalues : array (..., n)
+        Eigenvalues of positive semi-definite matrices.
+
+    Returns
+    -------
+    array (...)
+        The numbers.
+
     Raises
     ------
     ValueError
-        As for `rank`.
+        As for `numerical_rank`.
+
+    Examples
+    --------
+    >>> from lorantk.theory import information
+    >>> float(information.information_bits_as_printed([1.0, 3.0]))
+    2.0
     """
     return _spectra(eigenvalues, None)[0].sum(axis=-1) / 2
 
 
-def regularised_information(
-    eigenvalues: Float[np.ndarray, "... n"], *, tau: float, unit: str
-) -> np.ndarray:
-    """Return ``½ log det(I + K/τ) = ½ Σ log(1 + λ_i/τ)``.
+def regularised_information(eigenvalues: Float[np.ndarray, "... n"], *, tau: float, unit: str) -> np.ndarray:
+    """Return ``½ log det(I + K/τ) = ½ Σ_i log(1 + λ_i/τ)``.
 
     Continuous in the spectrum, needs no tolerance, and grows with K in the Loewner order. It is the information that
     observations with noise of variance τ carry about a Gaussian process with covariance K.
 
     Parameters
     ----------
-    eigenvalues
-        Shape ``(..., n)``.
-    tau
+    eigenvalues : array (..., n)
+        Eigenvalues of positive semi-definite matrices.
+    tau : float
         ``τ > 0``, in the units of the eigenvalues.
-    unit
-        ``"nats"`` or ``"bits"``.
+    unit : {"nats", "bits"}
+        Of the logarithm.
+
+    Returns
+    -------
+    array (...)
+        The information.
 
     Raises
     ------
     ValueError
-        As for `rank`, an unknown unit, or a ``tau`` that is not positive and finite.
+        As for `numerical_rank`, an unknown unit, or a ``tau`` that is not positive and finite.
+
+    Examples
+    --------
+    Unlike `information_bits`, it is larger for the larger spectrum:
+
+    >>> from lorantk.theory import information
+    >>> spectra = [[1.0, 0.01], [0.25, 0.0]]
+    >>> bits = information.regularised_information(spectra, tau=0.01, unit="bits")
+    >>> bits.round(2).tolist()
+    [3.83, 2.35]
     """
     values, _ = _spectra(eigenvalues, None)
     return np.log1p(values / check_positive(tau, "tau")).sum(axis=-1) / (2 * _unit(unit))
 
 
 def effective_dimension(eigenvalues: Float[np.ndarray, "... n"], *, tau: float) -> np.ndarray:
-    """Return ``Σ λ_i / (λ_i + τ)``, between 0 and the rank.
+    """Return the effective dimension ``Σ_i λ_i / (λ_i + τ)``, between 0 and the rank.
+
+    Parameters
+    ----------
+    eigenvalues : array (..., n)
+        Eigenvalues of positive semi-definite matrices.
+    tau : float
+        ``τ > 0``, in the units of the eigenvalues.
+
+    Returns
+    -------
+    array (...)
+        The dimension.
 
     Raises
     ------
     ValueError
-        As for `rank`, or a ``tau`` that is not positive and finite.
+        As for `numerical_rank`, or a ``tau`` that is not positive and finite.
+
+    Examples
+    --------
+    >>> from lorantk.theory import information
+    >>> float(information.effective_dimension([3.0, 1.0, 0.0], tau=1.0))
+    1.25
     """
     values, _ = _spectra(eigenvalues, None)
     return (values / (values + check_positive(tau, "tau"))).sum(axis=-1)
@@ -166,26 +253,42 @@ def _some_positive(positive: np.ndarray) -> None:
 def renyi_as_printed(
     eigenvalues: Float[np.ndarray, "... n"], *, order: float, unit: str, tolerance: float | None = None
 ) -> np.ndarray:
-    r"""Return ``H_α = log(Σ λ_i^α) / (1 - α)`` without normalisation, as equation 7 of the paper prints it.
+    """Return ``H_α = log(Σ_i λ_i^α) / (1 - α)`` without normalisation, as equation 7 of the paper prints it.
 
     ``α = 0`` gives the logarithm of the rank and ``α = ∞`` the limit, ``-log max λ``. At ``α = 1`` the formula has no
-    value: it tends to ±∞ unless ``Σ λ_i = 1``. With ``k λ`` in place of ``λ`` it gains ``α/(1-α) log k``.
+    value: it tends to ±∞ unless ``Σ λ_i = 1``. With ``k λ`` instead of ``λ`` it gains ``α/(1-α) log k``.
 
     Parameters
     ----------
-    eigenvalues
-        Shape ``(..., n)``.
-    order
+    eigenvalues : array (..., n)
+        Eigenvalues of positive semi-definite matrices.
+    order : float
         ``α ≥ 0``, other than 1; ``math.inf`` for the limit.
-    unit
-        ``"nats"`` or ``"bits"``.
-    tolerance
-        Which eigenvalues count as positive, see `rank`.
+    unit : {"nats", "bits"}
+        Of the logarithm.
+    tolerance : float, optional
+        Which eigenvalues count as positive, see `numerical_rank`.
+
+    Returns
+    -------
+    array (...)
+        The entropy.
 
     Raises
     ------
     ValueError
-        As for `rank`, an unknown unit, a negative order or one of 1, or a spectrum of zeros.
+        As for `numerical_rank`, an unknown unit, a negative order or one of 1, or a spectrum of zeros.
+
+    Examples
+    --------
+    Doubling the loss raises the printed entropy of order ½ by a bit and lowers that of order 2 by two:
+
+    >>> from lorantk.theory import information
+    >>> spectra = np.array([[0.5, 0.5], [1.0, 1.0]])
+    >>> information.renyi_as_printed(spectra, order=0.5, unit="bits").round(6).tolist()
+    [1.0, 2.0]
+    >>> information.renyi_as_printed(spectra, order=2, unit="bits").round(6).tolist()
+    [1.0, -1.0]
     """
     if _order(order) == 1:
         msg = "order must differ from 1, where the formula as printed divides by zero; got 1"
@@ -197,29 +300,41 @@ def renyi_as_printed(
     return _log_power_sum(values, positive, order) / ((1 - order) * _unit(unit))
 
 
-def renyi(
-    eigenvalues: Float[np.ndarray, "... n"], *, order: float, unit: str, tolerance: float | None = None
-) -> np.ndarray:
-    r"""Return the Rényi entropy ``log(Σ p_i^α) / (1 - α)`` of the normalised spectrum ``p_i = λ_i / Σ λ_j``.
+def renyi(eigenvalues: Float[np.ndarray, "... n"], *, order: float, unit: str, tolerance: float | None = None) -> np.ndarray:
+    """Return the Rényi entropy ``log(Σ_i p_i^α) / (1 - α)`` of the normalised spectrum ``p_i = λ_i / Σ_j λ_j``.
 
     Limits: ``α = 0`` the logarithm of the rank, ``α = 1`` Shannon's ``-Σ p log p``, ``α = ∞`` ``-log max p``. It lies
-    between 0 and the logarithm of the rank, falls with α, and does not depend on the unit of the loss.
+    between 0 and the logarithm of the rank, falls with α, and does not depend on the unit of the loss (Rényi 1961; the
+    corrected equation 7 of the paper).
 
     Parameters
     ----------
-    eigenvalues
-        Shape ``(..., n)``.
-    order
+    eigenvalues : array (..., n)
+        Eigenvalues of positive semi-definite matrices.
+    order : float
         ``α ≥ 0``; ``math.inf`` allowed.
-    unit
-        ``"nats"`` or ``"bits"``.
-    tolerance
-        Which eigenvalues count as positive, see `rank`.
+    unit : {"nats", "bits"}
+        Of the logarithm.
+    tolerance : float, optional
+        Which eigenvalues count as positive, see `numerical_rank`.
+
+    Returns
+    -------
+    array (...)
+        The entropy.
 
     Raises
     ------
     ValueError
-        As for `rank`, an unknown unit, a negative order, or a spectrum of zeros.
+        As for `numerical_rank`, an unknown unit, a negative order, or a spectrum of zeros.
+
+    Examples
+    --------
+    >>> from lorantk.theory import information
+    >>> orders, values = (0, 1, 2, np.inf), [4.0, 2.0, 2.0]
+    >>> found = [information.renyi(values, order=a, unit="bits") for a in orders]
+    >>> [round(float(entropy), 4) for entropy in found]
+    [1.585, 1.5, 1.415, 1.0]
     """
     values, positive = _spectra(eigenvalues, tolerance)
     _some_positive(positive)

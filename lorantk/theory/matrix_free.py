@@ -1,11 +1,11 @@
-r"""Kernel and Fisher matrix of any JAX function, through products with its Jacobian.
+"""Kernel and Fisher matrix of any JAX function, through products with its Jacobian.
 
 ``f(params, x)`` maps a pytree of parameters and a batch of N inputs, stacked along the first axis, to outputs of shape
 ``(N, C)``; the rows of a batch must not influence one another (so no batch normalisation), which is not checked. With
 ``J = ∂f/∂params`` of shape ``NC × P``, outputs varying fastest,
 
-* ``K = J Jᵀ`` is computed from blocks of rows of J (`ntk`), never from all of J;
-* ``K v = J (Jᵀ v)`` needs one backward and one forward product, and nothing of the size of K (`gram_operator`);
+* ``K = J Jᵀ`` is computed from blocks of rows of J (`ntk_of_function`), never from all of J;
+* ``K v = J (Jᵀ v)`` needs one backward and one forward product, and nothing of the size of K (`function_operator`);
 * the Fisher matrix ``F = Jᵀ M J``, ``M = diag(R_i R_iᵀ)``, has the eigenvalues of ``Rᵀ K R`` besides zeros: whichever is
   smaller is formed (`fisher_eigenvalues`).
 
@@ -26,12 +26,22 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from lorantk.theory import spectra
-from lorantk.theory.kernels import check, check_outputs, gradient_factors, trailing
+from lorantk.theory.kernels import check_arguments, check_outputs, gradient_factors, output_axes
 from lorantk.theory.networks import Network
 
 
 class Operator(NamedTuple):
-    """``(V, *parameters) ↦ K V`` for vectors as rows, and the number of rows of K."""
+    """A symmetric matrix K that is known through its products.
+
+    Attributes
+    ----------
+    product : callable
+        ``(V, *parameters) ↦ K V`` for vectors as rows, shape ``(p, size)``.
+    parameters : tuple
+        Arrays that the product needs.
+    size : int
+        Rows of K.
+    """
 
     product: Callable
     parameters: tuple
@@ -39,7 +49,36 @@ class Operator(NamedTuple):
 
 
 def check_function(f: Callable, params, x: Array, name: str = "x") -> int:
-    """Return C; raise ValueError unless f gives ``(N, C)`` on the batch and the parameters are finite floating-point arrays."""
+    """Return C, the number of outputs of a function; raise ValueError where it does not fit this module.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(params, x)``, outputs of shape ``(N, C)``.
+    params : pytree of arrays
+        Finite, of floating-point type.
+    x : array (N, ...)
+        A batch.
+    name : str
+        What the message calls it.
+
+    Returns
+    -------
+    int
+        ``C``.
+
+    Raises
+    ------
+    ValueError
+        Parameters that are not finite floating-point arrays, or outputs of another shape.
+
+    Examples
+    --------
+    >>> from lorantk.theory import matrix_free
+    >>> w, x = jnp.ones((3, 2)), jnp.ones((5, 3))
+    >>> matrix_free.check_function(lambda w, x: x @ w, w, x)
+    2
+    """
     leaves = jax.tree.leaves(params)
     if not leaves or not all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves):
         msg = f"params must be a pytree of at least one floating-point array; got {jax.tree.structure(params)}"
@@ -68,7 +107,7 @@ _contract = jax.jit(lambda J1, J2, outputs: jnp.einsum(_SUBSCRIPTS[outputs], J1,
 def _rows_per_block(entry: int, N1: int, N2: int, each: int, memory: int | None) -> int:
     if memory is None:
         return max(N1, N2)
-    # Two blocks of J; while one is made its leaves exist twice.
+    # Two blocks of J; while a block is made, its leaves exist twice.
     rows = (memory - N1 * N2 * entry) // (3 * each)
     if rows < 1:
         msg = (
@@ -78,28 +117,49 @@ def _rows_per_block(entry: int, N1: int, N2: int, each: int, memory: int | None)
     return int(rows)
 
 
-def ntk(
+def ntk_of_function(
     f: Callable, params, x1: Array, x2: Array | None = None, *, outputs: str, memory: int | None = None, progress: bool = True
 ) -> Array:
-    """Return the tangent kernel of any function by automatic differentiation, block by block.
+    """Return the tangent kernel ``K = J Jᵀ`` of any function by automatic differentiation, block by block.
+
+    ``K_cc'(x, x') = ⟨∂f_c(x)/∂params, ∂f_c'(x')/∂params⟩`` (equation 2 of the paper); no closed form is used.
 
     Parameters
     ----------
-    f, params
-        The function and the parameters that train, a pytree.
-    x1, x2
-        Batches, first axes N1 and N2; ``x1`` again where ``x2`` is None.
-    outputs
-        ``"full"``, ``"diagonal"`` or ``"trace"``, shapes as for `lorantk.theory.kernels.ntk`.
-    memory
-        Budget in bytes for the kernel and the blocks of J; what f itself needs inside comes on top. No bound where None.
-    progress
+    f : callable
+        ``f(params, x)``, outputs of shape ``(N, C)``.
+    params : pytree of arrays
+        The parameters that train.
+    x1 : array (N1, ...)
+        A batch.
+    x2 : array (N2, ...), optional
+        Second batch; ``x1`` where None.
+    outputs : {"full", "diagonal", "trace"}
+        As for `lorantk.theory.kernels.ntk`.
+    memory : int, optional
+        Budget in bytes for the kernel and the blocks of J; what f itself needs comes on top. No bound where None.
+    progress : bool
         Show a bar over the blocks, where standard output is a terminal.
+
+    Returns
+    -------
+    array (N1, N2, C, C), (N1, N2, C) or (N1, N2)
+        The kernel, by ``outputs``.
 
     Raises
     ------
     ValueError
         Unknown ``outputs``, a function or parameters that do not fit (`check_function`), or a budget that is too small.
+
+    Examples
+    --------
+    ``f(w, x) = exp(w x)`` has the gradient ``x exp(w x)``:
+
+    >>> from lorantk.theory import matrix_free
+    >>> w, x = jnp.array(0.0), jnp.array([[1.0], [2.0]])
+    >>> f = lambda w, x: jnp.exp(w * x)
+    >>> matrix_free.ntk_of_function(f, w, x, outputs="trace").tolist()
+    [[1.0, 2.0], [2.0, 4.0]]
     """
     check_outputs(outputs)
     C = check_function(f, params, x1, "x1")
@@ -109,11 +169,11 @@ def ntk(
         raise ValueError(msg)
     item = jax.eval_shape(f, params, x1).dtype.itemsize
     each = C * sum(leaf.size for leaf in jax.tree.leaves(params)) * item
-    entry = item * math.prod(trailing(C, outputs))
+    entry = item * math.prod(output_axes(C, outputs))
     b = _rows_per_block(entry, len(x1), len(y), each, memory)
     starts = [range(0, len(x), b) for x in (x1, y)]
     pairs = [(i, j) for i in starts[0] for j in starts[1] if not (symmetric and j > i)]
-    K = np.empty((len(x1), len(y), *trailing(C, outputs)), f"f{item}")
+    K = np.empty((len(x1), len(y), *output_axes(C, outputs)), f"f{item}")
     row = None
     for i, j in tqdm(pairs, desc="blocks", file=sys.stdout, disable=None if progress else True, leave=False):
         if j == 0:
@@ -173,17 +233,33 @@ def network_operator(network: Network, x: Float[Array, "N n0"], *, block: int = 
 
     Parameters
     ----------
-    network, x
-        As for `lorantk.theory.kernels.ntk` with ``outputs="full"``; vectors have ``N C`` entries, outputs varying fastest.
-    block
+    network : Network
+        The network.
+    x : array (N, n_0)
+        Inputs, one per row.
+    block : int
         Inputs at a time.
+
+    Returns
+    -------
+    Operator
+        For vectors of ``N C`` entries, outputs varying fastest.
 
     Raises
     ------
     ValueError
         As for `lorantk.theory.kernels.ntk`.
+
+    Examples
+    --------
+    >>> from lorantk.theory import matrix_free, networks
+    >>> network = networks.network_from_weights([[[1.0, 2.0]]])
+    >>> x = jnp.array([[3.0, 4.0], [1.0, 0.0]])
+    >>> operator = matrix_free.network_operator(network, x)
+    >>> operator.product(jnp.array([[1.0, 0.0]]), *operator.parameters).tolist()
+    [[25.0, 3.0]]
     """
-    check(network, x, None, "full")
+    check_arguments(network, x, None, "full")
     block = min(block, len(x))
     parts = [_factors_jit(network, x[i : i + block]) for i in range(0, len(x), block)]
     factors = [
@@ -195,7 +271,7 @@ def network_operator(network: Network, x: Float[Array, "N n0"], *, block: int = 
 
 @lru_cache(maxsize=32)
 def _product_of(product, *fixed):
-    """Return one function object for equal arguments, so that what is compiled for it is found again."""
+    """Return one function object for equal arguments, so that the program compiled for it is found again."""
     return lambda V, *parameters: product(V, *parameters, *fixed)
 
 
@@ -217,17 +293,72 @@ def _function_product(V, params, x, f, N):
     return _unfold(jax.vmap(forth, out_axes=1)(gradients), N)
 
 
-def gram_operator(f: Callable, params, x: Array, *, block: int = 256) -> Operator:
+def function_operator(f: Callable, params, x: Array, *, block: int = 256) -> Operator:
     """Return ``K v = J (Jᵀ v)`` of any function: one backward and one forward product, ``block`` inputs at a time.
 
-    Parameters and errors as for `ntk`; vectors have ``N C`` entries, outputs varying fastest.
+    Parameters
+    ----------
+    f : callable
+        ``f(params, x)``, outputs of shape ``(N, C)``.
+    params : pytree of arrays
+        The parameters that train.
+    x : array (N, ...)
+        A batch.
+    block : int
+        Inputs at a time.
+
+    Returns
+    -------
+    Operator
+        For vectors of ``N C`` entries, outputs varying fastest.
+
+    Raises
+    ------
+    ValueError
+        A function or parameters that do not fit (`check_function`).
+
+    Examples
+    --------
+    >>> from lorantk.theory import matrix_free
+    >>> w, x = jnp.array(0.0), jnp.array([[1.0], [2.0]])
+    >>> f = lambda w, x: jnp.exp(w * x)
+    >>> operator = matrix_free.function_operator(f, w, x)
+    >>> operator.product(jnp.array([[1.0, 1.0]]), *operator.parameters).tolist()
+    [[3.0, 6.0]]
     """
     C = check_function(f, params, x)
     return Operator(_product_of(_function_product, f, len(x)), (params, _in_blocks(x, min(block, len(x)))), len(x) * C)
 
 
 def fisher_product(f: Callable, params, x: Array, R: Float[Array, "N C k"], v):
-    """Return ``F v = Σ_i J_iᵀ R_i R_iᵀ J_i v``, v a pytree like the parameters; R from `lorantk.theory.fisher.loss_factor`."""
+    """Return ``F v = Σ_i J_iᵀ R_i R_iᵀ J_i v``, the Fisher matrix times a vector.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(params, x)``, outputs of shape ``(N, C)``.
+    params : pytree of arrays
+        The parameters that train, P numbers.
+    x : array (N, ...)
+        A batch.
+    R : array (N, C, k)
+        Factors from `lorantk.theory.fisher.output_factor`.
+    v : pytree of arrays
+        Of the same structure as ``params``.
+
+    Returns
+    -------
+    pytree of arrays
+        Of the same structure as ``params``.
+
+    Examples
+    --------
+    >>> from lorantk.theory import matrix_free
+    >>> w, x = jnp.array(0.0), jnp.array([[1.0], [2.0]])
+    >>> f, R, v = (lambda w, x: jnp.exp(w * x)), jnp.ones((2, 1, 1)), jnp.array(1.0)
+    >>> float(matrix_free.fisher_product(f, w, x, R, v))
+    5.0
+    """
     Jv = jax.jvp(lambda p: f(p, x), (params,), (v,))[1]
     return jax.vjp(lambda p: f(p, x), params)[1](jnp.einsum("ick,idk,id->ic", R, R, Jv))[0]
 
@@ -235,24 +366,38 @@ def fisher_product(f: Callable, params, x: Array, R: Float[Array, "N C k"], v):
 def fisher_eigenvalues(f: Callable, params, x: Array, R: Float[Array, "N C k"], *, block: int = 64) -> Float[np.ndarray, " M"]:
     """Return the eigenvalues of the Fisher matrix ``Σ_i J_iᵀ R_i R_iᵀ J_i`` on its smaller side, in ascending order.
 
+    The sides are F itself, of size P, and its dual matrix of size ``N k``, see `lorantk.theory.fisher.dual_matrix`.
+
     Parameters
     ----------
-    f, params, x
-        As for `ntk`.
-    R
-        Factors of the loss, `lorantk.theory.fisher.loss_factor`.
-    block
+    f : callable
+        ``f(params, x)``, outputs of shape ``(N, C)``.
+    params : pytree of arrays
+        The parameters that train, P numbers.
+    x : array (N, ...)
+        A batch.
+    R : array (N, C, k)
+        Factors from `lorantk.theory.fisher.output_factor`.
+    block : int
         Inputs at a time.
 
     Returns
     -------
-    Array
-        ``M = min(N k, P)`` eigenvalues; the Fisher matrix has ``P - M`` more, all zero.
+    array (min(N k, P),)
+        The Fisher matrix has ``P - min(N k, P)`` more eigenvalues, all zero.
 
     Raises
     ------
     ValueError
         A function or parameters that do not fit (`check_function`), or R of another shape than ``(N, C, k)``.
+
+    Examples
+    --------
+    >>> from lorantk.theory import matrix_free
+    >>> w, x = jnp.zeros(3), jnp.array([[3.0, 4.0, 0.0]])
+    >>> f = lambda w, x: x @ w[:, None]
+    >>> matrix_free.fisher_eigenvalues(f, w, x, jnp.ones((1, 1, 1))).round(5).tolist()
+    [25.0]
     """
     C = check_function(f, params, x)
     if R.ndim != 3 or R.shape[:2] != (len(x), C):

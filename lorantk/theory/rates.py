@@ -9,7 +9,17 @@ from scipy import stats
 
 
 class PowerFit(NamedTuple):
-    """Result of `fit_power`: ``y ≈ constant · x^exponent``, and the exponent's interval ``[low, high]``."""
+    """Result of `fit_power`: ``y ≈ constant · x^exponent``.
+
+    Attributes
+    ----------
+    exponent : float
+        The fitted exponent.
+    low, high : float
+        Ends of its interval.
+    constant : float
+        The fitted constant.
+    """
 
     exponent: float
     low: float
@@ -18,7 +28,19 @@ class PowerFit(NamedTuple):
 
 
 class SampledPowerFit(NamedTuple):
-    """Result of `fit_power_sampled`: as `PowerFit`, and the root mean square of each sample, shape ``(k,)``."""
+    """Result of `fit_power_sampled`: ``root mean square ≈ constant · size^exponent``.
+
+    Attributes
+    ----------
+    exponent : float
+        The fitted exponent.
+    low, high : float
+        Ends of its interval.
+    constant : float
+        The fitted constant.
+    values : array (k,)
+        Root mean square of each sample.
+    """
 
     exponent: float
     low: float
@@ -31,19 +53,32 @@ def fit_power(x: Float[np.ndarray, " k"], y: Float[np.ndarray, " k"], *, level: 
     """Fit ``log y = log constant + exponent · log x`` by least squares.
 
     The interval is the usual one of linear regression, by Student's t with ``k - 2`` degrees of freedom: it takes the scatter
-    about the line for independent noise of one size, so that a curve that bends shows as a wide interval.
+    about the line for independent noise of one size, so a curve that bends shows as a wide interval.
 
     Parameters
     ----------
-    x, y
-        Positive numbers, shape ``(k,)``, ``k ≥ 3``.
-    level
+    x, y : array (k,)
+        Positive numbers, ``k ≥ 3``.
+    level : float
         Probability of the interval.
+
+    Returns
+    -------
+    PowerFit
+        Exponent, interval and constant.
 
     Raises
     ------
     ValueError
         Fewer than three points, unequal shapes, or numbers that are not positive.
+
+    Examples
+    --------
+    >>> from lorantk.theory import rates
+    >>> n = np.array([64.0, 128.0, 256.0, 512.0])
+    >>> fit = rates.fit_power(n, 3 / np.sqrt(n))
+    >>> round(fit.exponent, 6), round(fit.constant, 6)
+    (-0.5, 3.0)
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 3 or not ((x > 0).all() and (y > 0).all()):
@@ -63,24 +98,39 @@ def _slope_weights(x):
 def fit_power_known_errors(
     x: Float[np.ndarray, " k"], y: Float[np.ndarray, " k"], errors: Float[np.ndarray, " k"], *, level: float = 0.95
 ) -> PowerFit:
-    """Fit as `fit_power`, with an interval from the standard errors of the measurements in place of their scatter about the line.
+    """Fit as `fit_power`, with an interval from the standard errors of the measurements instead of their scatter about the line.
 
     To first order ``log y`` has the standard error ``errors / y``, and the fitted slope is a weighted sum of the logarithms; the
     interval is the normal one. It needs no more than two points, and does not show a curve that bends.
 
     Parameters
     ----------
-    x, y
-        Positive numbers, shape ``(k,)``, ``k ≥ 2``, the x not all equal.
-    errors
+    x, y : array (k,)
+        Positive numbers, ``k ≥ 2``, the x not all equal.
+    errors : array (k,)
         Standard errors of y, independent of each other.
-    level
+    level : float
         Probability of the interval.
+
+    Returns
+    -------
+    PowerFit
+        Exponent, interval and constant.
 
     Raises
     ------
     ValueError
         Fewer than two points, unequal shapes, or numbers that are not positive.
+
+    Examples
+    --------
+    Errors of 1% on both values of a hundredfold range:
+
+    >>> from lorantk.theory import rates
+    >>> x, y = np.array([1.0, 100.0]), np.array([1.0, 0.01])
+    >>> fit = rates.fit_power_known_errors(x, y, 0.01 * y)
+    >>> [round(value, 3) for value in (fit.exponent, fit.low, fit.high)]
+    [-1.0, -1.006, -0.994]
     """
     x, y, errors = (np.asarray(values, dtype=float) for values in (x, y, errors))
     if not (x.shape == y.shape == errors.shape and x.ndim == 1 and len(set(x.tolist())) > 1 and min(*x, *y, *errors) > 0):
@@ -110,28 +160,42 @@ def fit_power_sampled(
 ) -> SampledPowerFit:
     """Fit ``root mean square of the sample = constant · size^exponent`` by least squares on logarithms.
 
-    The interval is the symmetric studentised bootstrap: each sample is redrawn with replacement, on its own, and the distance of
-    each new exponent is measured in its own standard error, since with few draws the standard error is itself uncertain. The
-    interval covers the randomness of the samples, not a bend of the true curve.
+    The interval is the symmetric studentised bootstrap: each sample is redrawn with replacement, independently, and the distance
+    of each new exponent is measured in its own standard error, since with few draws that is itself uncertain. The interval
+    covers the randomness of the samples, not a bend of the true curve.
 
     Parameters
     ----------
-    sizes
-        At least two different positive numbers.
-    samples
+    sizes : sequence of k numbers
+        Positive, at least two of them different.
+    samples : sequence of k sequences of numbers
         For each size, independent errors, at least two and not all zero.
-    rng
-        Random generator of the bootstrap.
-    level
+    rng : numpy.random.Generator
+        Source of the randomness of the bootstrap.
+    level : float
         Probability of the interval.
-    resamples
+    resamples : int
         Number of bootstrap fits.
+
+    Returns
+    -------
+    SampledPowerFit
+        Exponent, interval, constant, and the root mean square of each sample.
 
     Raises
     ------
     ValueError
-        Fewer than two different sizes or one that is not positive, samples of another number than the sizes, or a sample
-        that is too small, not finite or zero.
+        Fewer than two different sizes or one that is not positive, a number of samples other than that of the sizes, or a
+        sample that is too small, not finite or zero.
+
+    Examples
+    --------
+    >>> from lorantk.theory import rates
+    >>> rng, sizes = np.random.default_rng(0), [10, 100, 1000]
+    >>> samples = [rng.standard_normal(200) / np.sqrt(n) for n in sizes]
+    >>> fit = rates.fit_power_sampled(sizes, samples, rng=rng)
+    >>> fit.low < -0.5 < fit.high, round(fit.exponent, 1)
+    (True, -0.5)
     """
     sizes = np.asarray(sizes, dtype=float)
     squares = [np.square(np.asarray(sample, dtype=float)) for sample in samples]

@@ -1,8 +1,8 @@
-r"""The kernel over many devices, of one machine or of several: each holds some rows of it.
+"""The kernel over many devices, of one machine or of several: each holds some rows of it.
 
-Every device computes the factors of its own inputs. The factors of the others then pass by in a ring, and each device fills in
-the block of its rows that belongs to the visitor: no device ever holds more than its rows of the kernel and two sets of factors.
-A symmetric kernel takes half the ring: each block is sent to the device that needs its mirror image.
+Every device computes the factors of its own inputs. The factors of the others then pass by in a ring, and each device fills
+in the block of its rows that belongs to the visitor: no device ever holds more than its rows of the kernel and two sets of
+factors. A symmetric kernel takes half the ring: each block is sent to the device that needs its mirror image.
 """
 
 from functools import lru_cache, partial
@@ -24,12 +24,29 @@ COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": "128"}
 
 
 def device_mesh(devices=None) -> Mesh:
-    """Return the devices, all of all processes where None, as a mesh of one axis."""
+    """Return the devices as a mesh of one axis.
+
+    Parameters
+    ----------
+    devices : sequence of D JAX devices, optional
+        All devices of all processes where None.
+
+    Returns
+    -------
+    jax.sharding.Mesh (D,)
+        Its axis is called ``"rows"``.
+
+    Examples
+    --------
+    >>> from lorantk.theory import sharding
+    >>> sharding.device_mesh().axis_names
+    ('rows',)
+    """
     return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
 
 
 def _shift(tree, distance: int, D: int):
-    """Send everything to the device that lies ``distance`` before."""
+    """Send everything to the device ``distance`` places before."""
     return jax.tree.map(lambda a: jax.lax.ppermute(a, AXIS, [((d + distance) % D, d) for d in range(D)]), tree)
 
 
@@ -39,7 +56,7 @@ def _local_rows(network, x1, x2, *, outputs, skipped, D):
     own = kernels.gradient_factors(network, x1, skipped)
     visitor = own if symmetric else kernels.gradient_factors(network, x2, skipped)
     me, b = jax.lax.axis_index(AXIS), len(x1 if symmetric else x2)
-    K = jnp.zeros((len(x1), D * b, *kernels.trailing(widths(network)[-1], outputs)), x1.dtype)
+    K = jnp.zeros((len(x1), D * b, *kernels.output_axes(widths(network)[-1], outputs)), x1.dtype)
 
     def place(K, block, owner):
         return jax.lax.dynamic_update_slice_in_dim(K, block, owner % D * b, axis=1)
@@ -47,11 +64,11 @@ def _local_rows(network, x1, x2, *, outputs, skipped, D):
     for step in range(D // 2 + 1 if symmetric else D):
         if step:
             visitor = _shift(visitor, 1, D)
-        block = kernels.from_factors(own, None if symmetric and not step else visitor, outputs=outputs)
+        block = kernels.ntk_from_factors(own, None if symmetric and not step else visitor, outputs=outputs)
         K = place(K, block, me + step)
-        # Half-way round an even ring both devices of a pair have computed their block themselves.
+        # Halfway round an even ring, both devices of a pair have computed their own block.
         if symmetric and step and 2 * step != D:
-            K = place(K, _shift(kernels.mirror(block), -step, D), me - step)
+            K = place(K, _shift(kernels.transpose_block(block), -step, D), me - step)
     return K
 
 
@@ -67,27 +84,43 @@ def _sharded(mesh, outputs, skipped, symmetric):
     return jax.jit(sharded, compiler_options=COMPILER_OPTIONS)
 
 
-def ntk(network: Network, x1, x2=None, *, outputs: str, mesh: Mesh):
-    """Return the kernel with its rows spread over the devices of a mesh.
+def ntk_on_mesh(network: Network, x1, x2=None, *, outputs: str, mesh: Mesh):
+    """Return the kernel of `lorantk.theory.kernels.ntk` with its rows spread over the devices of a mesh.
 
     Parameters
     ----------
-    network, x1, x2, outputs
-        As for `lorantk.theory.kernels.ntk`; the same on every process.
-    mesh
+    network : Network
+        The network; the same on every process, as are the inputs.
+    x1 : array (N1, n_0)
+        Inputs, one per row; the D devices must divide N1.
+    x2 : array (N2, n_0), optional
+        Second batch, N2 likewise; ``x1`` where None.
+    outputs : {"full", "diagonal", "trace"}
+        As for `lorantk.theory.kernels.ntk`.
+    mesh : jax.sharding.Mesh (D,)
         Of one axis named ``"rows"``, see `device_mesh`.
 
     Returns
     -------
-    Array
-        A global array of the shape that `lorantk.theory.kernels.ntk` says, sharded along its first axis.
+    array (N1, N2, C, C), (N1, N2, C) or (N1, N2)
+        A global array, sharded along its first axis.
 
     Raises
     ------
     ValueError
         As for `lorantk.theory.kernels.ntk`, another mesh, or a batch that the number of devices does not divide.
+
+    Examples
+    --------
+    >>> from lorantk.theory import kernels, networks, sharding
+    >>> network = networks.init_network((4, 16, 1), key=jax.random.key(0))
+    >>> mesh = sharding.device_mesh()
+    >>> x = jax.random.normal(jax.random.key(1), (2 * mesh.size, 4))
+    >>> K = sharding.ntk_on_mesh(network, x, outputs="trace", mesh=mesh)
+    >>> bool(jnp.allclose(K, kernels.ntk(network, x, outputs="trace"), rtol=1e-4))
+    True
     """
-    kernels.check(network, x1, x2, outputs)
+    kernels.check_arguments(network, x1, x2, outputs)
     if mesh.axis_names != (AXIS,):
         msg = f"the mesh must have the one axis {AXIS!r}; got {mesh.axis_names}"
         raise ValueError(msg)
@@ -96,7 +129,7 @@ def ntk(network: Network, x1, x2=None, *, outputs: str, mesh: Mesh):
         if len(x) % mesh.size:
             msg = f"the number of inputs must be a multiple of the {mesh.size} devices; got {len(x)} in {name}"
             raise ValueError(msg)
-    skipped = kernels.silent(network)
+    skipped = kernels.zero_gradient_matrices(network)
     network = jax.device_put(network, NamedSharding(mesh, PartitionSpec()))
     batches = [jax.device_put(x, NamedSharding(mesh, PartitionSpec(AXIS))) for x in batches]
     return _sharded(mesh, outputs, skipped, x2 is None)(network, *batches)

@@ -1,4 +1,4 @@
-"""The benchmarks compare one and the same kernel, and the recorded results are whole."""
+"""The benchmarks compare the same kernel, and the recorded results are complete."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ COLUMNS = {"mode", "N", "n", "L", "C", "dtype", "outputs", "method", "environmen
 
 @pytest.fixture
 def methods(monkeypatch):
-    """The module of the benchmarks, which is no part of the package."""
+    """The module of the benchmarks, which does not belong to the package."""
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     import methods
 

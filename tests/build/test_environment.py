@@ -1,4 +1,4 @@
-"""One set of versions: the lock, the conda and Binder environment, what `pip install .` asks for."""
+"""One set of versions: the lock, the conda and Binder environment, the requirements of `pip install .`."""
 
 import re
 import tomllib
@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+GROUPS = ("book", "test")  # what set-up installs; the others come with the one command that needs them
 NEVER = "sys_platform == 'never'"  # the marker that keeps TensorFlow out, see pyproject.toml
 
 
@@ -26,7 +27,7 @@ def post_build():
 
 
 def locked():
-    """Versions in uv.lock by name, without this project and what is never installed."""
+    """Versions in uv.lock by name, without this project and packages that are never installed."""
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     everyone = {}
     for package in packages:
@@ -36,18 +37,21 @@ def locked():
 
 
 def installed_by_lock():
-    """Names that the lock reaches from the project and its groups on some platform."""
+    """Names of packages that the project and its groups need on some platform, by the lock."""
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    edges = {}
-    for package in packages:
-        wanted = [*package.get("dependencies", []), *(d for g in package.get("dev-dependencies", {}).values() for d in g)]
-        extras = [d for group in package.get("optional-dependencies", {}).values() for d in group]
-        kept = [d["name"] for d in [*wanted, *extras] if NEVER not in d.get("marker", "")]
-        edges.setdefault(package["name"], set()).update(kept)
-    reached, frontier = set(), {"lorantk"}
+
+    def wanted(package, extras):
+        """Dependencies of a package with some of its extras, each with the extras that are asked of it."""
+        groups = package.get("dev-dependencies", {}) if package["name"] == "lorantk" else {}
+        optional = package.get("optional-dependencies", {})
+        lists = [package.get("dependencies", []), *(groups.get(g, []) for g in GROUPS), *(optional.get(x, []) for x in extras)]
+        return {(d["name"], tuple(d.get("extra", ()))) for group in lists for d in group if NEVER not in d.get("marker", "")}
+
+    reached, frontier = set(), {("lorantk", ())}
     while frontier:
         reached |= frontier
-        frontier = set().union(*(edges[name] for name in frontier)) - reached
+        frontier = {d for p in packages for name, extras in frontier if p["name"] == name for d in wanted(p, extras)} - reached
+    reached = {name for name, _ in reached}
     return reached - {"lorantk"}
 
 
@@ -78,4 +82,5 @@ def test_tensorflow_is_nowhere():
 
 def test_pip_installs_theory_and_command_line_alone():
     needed = {canonicalize_name(Requirement(line).name) for line in requires("lorantk")}
-    assert needed <= {"jax", "jaxtyping", "lazy-loader", "matfree", "numpy", "optax", "python-flint", "scipy", "tqdm"}
+    known = {"jax", "jaxtyping", "lazy-loader", "matfree", "ml-dtypes", "numpy", "optax", "python-flint", "scipy", "tqdm"}
+    assert needed <= known

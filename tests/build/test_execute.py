@@ -1,4 +1,4 @@
-"""One notebook through papermill: whole, or a clear failure and nothing else."""
+"""Executing one notebook with papermill gives a complete result, or a clear failure and nothing else."""
 
 import json
 import os
@@ -9,9 +9,12 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from tiny_book import figure_words, verdict_words
 from tiny_tree import notebook, run, start
 
-from lorantk.publishing.normalise import normalised
+from lorantk.publishing.notebook.normalise import normalised
+
+EXECUTE = "publishing.notebook.execute"
 
 
 @pytest.fixture
@@ -26,34 +29,34 @@ def tree(tmp_path):
 
 
 def results(tree):
-    """The notebooks that lie in the build folder."""
+    """Return the notebooks in the build folder."""
     return sorted(path.relative_to(tree / "_build").as_posix() for path in tree.glob("_build/**/*.ipynb"))
 
 
 def printed(tree, path):
-    """What an executed notebook printed."""
+    """Return what an executed notebook printed."""
     cells = nbformat.read(tree / "_build" / path, as_version=4).cells
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
 def test_parameters_reach_the_notebook(tree):
-    status, out, err = run(tree, "execute", "works", "-p", "seed=7 profile=smoke")
+    status, out, err = run(tree, EXECUTE, "works", "-p", "seed=7 profile=smoke")
     assert (status, err) == (0, "")
     assert out.splitlines()[-1].endswith("-> _build/interactive/01_works.ipynb")
     assert printed(tree, "interactive/01_works.ipynb") == "smoke 7\n"
 
 
-def test_the_kernel_is_reached_through_files_which_no_other_process_takes(tree):
+def test_the_kernel_is_reached_through_files_instead_of_ports(tree):
     source = "from ipykernel.connect import get_connection_info\nhow = get_connection_info(unpack=True)\n"
     source += "print(how['transport'], how['ip'])"
     nbformat.write(notebook(source), tree / "notebooks/04_reached.ipynb")
-    assert run(tree, "execute", "reached")[0] == 0
+    assert run(tree, EXECUTE, "reached")[0] == 0
     transport, place = printed(tree, "interactive/04_reached.ipynb").split()
     assert transport == "ipc"
     assert not Path(place).parent.exists()
 
 
-# A busy machine may hold a kernel up between its last answer and the end of the work on it; here it is held up for sure.
+# A busy machine may delay a kernel between its last answer and the end of the work on it; here it is always delayed.
 ANSWERS_LONG = """
 import time
 handlers = get_ipython().kernel.shell_handlers
@@ -67,24 +70,50 @@ handlers["kernel_info_request"] = answer_long
 
 def test_a_kernel_stopped_while_it_still_answers_reports_no_error(tree):
     nbformat.write(notebook(ANSWERS_LONG), tree / "notebooks/04_answers.ipynb")
-    status, _, err = run(tree, "execute", "answers")
+    status, _, err = run(tree, EXECUTE, "answers")
     assert (status, err) == (0, "")
 
 
 def test_defaults_are_not_injected(tree):
-    assert run(tree, "execute", "01_works", "--into", "executed", "-p", "profile=default")[0] == 0
+    assert run(tree, EXECUTE, "01_works", "--into", "executed", "-p", "profile=default")[0] == 0
     executed = nbformat.read(tree / "_build/executed/01_works.ipynb", as_version=4)
     assert [cell.id for cell in executed.cells] == ["title", "parameters", "code-1"]
     assert (tree / "_build/executed/records/01_works").is_dir()
 
 
-def test_how_a_run_went_is_kept_beside_its_records(tree):
-    assert run(tree, "execute", "01_works", "--into", "executed", "--threads", "1", "-p", "profile=smoke")[0] == 0
+WORDS = "```{verdict} nsd\nlargest\n: largest of {glue:text}`count` values\n```"
+RECORDS = """from lorantk.publishing import Chapter
+chapter = Chapter("nsd", profile=profile)
+chapter.evidence("largest", 1, "<=", 2)
+chapter.glue(count=3)
+chapter.conclude("holds exactly")"""
+
+
+def test_the_record_has_the_words_of_the_text(tree):
+    content = notebook(RECORDS)
+    content.cells.append(nbformat.v4.new_markdown_cell(WORDS, id="words"))
+    nbformat.write(content, tree / "notebooks/04_records.ipynb")
+    assert run(tree, EXECUTE, "records")[0] == 0
+    record = json.loads((tree / "_build/interactive/records/04_records/chapter.json").read_text())
+    assert record["claims"][0]["evidence"][0]["name"] == "largest of 3 values"
+
+
+def test_words_that_are_missing_fail_the_notebook(tree):
+    nbformat.write(notebook(RECORDS), tree / "notebooks/04_records.ipynb")
+    status, out, _ = run(tree, EXECUTE, "records")
+    assert status == 1
+    assert "FAILED notebooks/04_records.ipynb" in out
+    assert "WordsError: expected words for verdict nsd in a Markdown cell, got none" in out
+    assert results(tree) == ["failed/04_records.ipynb"]
+
+
+def test_how_a_run_went_is_kept_with_its_records(tree):
+    assert run(tree, EXECUTE, "01_works", "--into", "executed", "--threads", "1", "-p", "profile=smoke")[0] == 0
     how = json.loads((tree / "_build/executed/runs/01_works.json").read_text())
     assert how.keys() == {"profile", "seconds", "peak_bytes", "threads", "device", "versions"}
     assert (how["profile"], how["threads"]) == ("smoke", 1)
     assert 0 < how["seconds"] < 300
-    assert 10e6 < how["peak_bytes"] < 10e9  # of a Python process, not of one page or of a wrong unit
+    assert 10e6 < how["peak_bytes"] < 10e9  # of a Python process, not of one memory page or in a wrong unit
     assert how["device"]["cores"] >= 1
     assert how["versions"]["python"].startswith("3.")
 
@@ -98,16 +127,16 @@ def test_how_a_run_went_is_kept_beside_its_records(tree):
     ],
 )
 def test_wrong_usage_changes_nothing(tree, arguments, message):
-    status, out, err = run(tree, "execute", *arguments)
+    status, out, err = run(tree, EXECUTE, *arguments)
     assert (status, out) == (2, "")
-    assert err == f"lorantk.publishing.execute: {arguments[0]}: {message}\n"
+    assert err == f"lorantk.publishing.notebook.execute: {arguments[0]}: {message}\n"
     assert not (tree / "_build").exists()
 
 
 def test_failure_names_notebook_cell_and_error_and_keeps_the_part(tree):
     (tree / "_build/executed").mkdir(parents=True)
     (tree / "_build/executed/02_fails.ipynb").write_text("the last good one")
-    status, out, _ = run(tree, "execute", "fails", "--into", "executed")
+    status, out, _ = run(tree, EXECUTE, "fails", "--into", "executed")
     assert status == 1
     for part in ("FAILED notebooks/02_fails.ipynb", "'code-2'", "ValueError: no such luck", "_build/failed/02_fails.ipynb"):
         assert part in out
@@ -127,7 +156,7 @@ def test_failure_names_notebook_cell_and_error_and_keeps_the_part(tree):
 )
 def test_a_warning_fails_with_notebook_and_cell(tree, source, words):
     nbformat.write(notebook("print('fine')", source, "print('after')"), tree / "notebooks/04_warns.ipynb")
-    status, out, _ = run(tree, "execute", "warns", "--into", "executed")
+    status, out, _ = run(tree, EXECUTE, "warns", "--into", "executed")
     assert status == 1
     for part in ("FAILED notebooks/04_warns.ipynb", "'code-2'", words, "_build/failed/04_warns.ipynb"):
         assert part in out
@@ -136,12 +165,12 @@ def test_a_warning_fails_with_notebook_and_cell(tree, source, words):
     assert "after" in printed(tree, "failed/04_warns.ipynb")
 
 
-# At once the kernel is between two cells, later in one.
+# At first the kernel is between two cells, later inside one.
 @pytest.mark.parametrize(("stop", "after"), [(signal.SIGINT, 0.0), (signal.SIGINT, 0.5), (signal.SIGKILL, 0.5)])
 def test_interruption_leaves_nothing_that_looks_finished(tree, stop, after):
-    # Where the tests run in the background of a shell, SIGINT is ignored, and so it would be by what they start.
+    # If the tests run in the background of a shell, they ignore SIGINT, and so would the processes that they start.
     own = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    process = start(tree, "execute", "slow", "-p", "delay=60", **own)
+    process = start(tree, EXECUTE, "slow", "-p", "delay=60", **own)
     while not (tree / "started").exists():
         assert process.poll() is None
         time.sleep(0.001)
@@ -149,7 +178,7 @@ def test_interruption_leaves_nothing_that_looks_finished(tree, stop, after):
     os.killpg(process.pid, stop)
     process.communicate(timeout=30)
     assert [path for path in results(tree) if "/." not in path] == []
-    assert run(tree, "execute", "slow")[0] == 0
+    assert run(tree, EXECUTE, "slow")[0] == 0
     assert results(tree) == ["interactive/03_slow.ipynb"]
 
 
@@ -162,6 +191,7 @@ def test_normalised_removes_what_differs_between_runs():
     assert "papermill" not in clean.metadata
     assert clean.cells[2].metadata == {"tags": ["x"]}
     assert clean.cells[1].id == "injected-parameters"
+    assert clean.cells[1].metadata["tags"] == ["injected-parameters", "remove-cell"]  # bookkeeping, not for the page
     assert "papermill" in content.metadata
 
 
@@ -171,7 +201,7 @@ def test_styled_tables_have_the_same_name_in_every_run():
     def shown():
         content = notebook("table")
         style = pd.DataFrame({"a": [1.0]}).style.format("{:.1f}").highlight_max()
-        kept.append(style)  # so that the next lies elsewhere in memory
+        kept.append(style)  # so that the next one lies elsewhere in memory
         data = {"text/html": style.to_html(), "text/plain": repr(style)}
         content.cells[2].outputs = [nbformat.v4.new_output("display_data", data)]
         return content
@@ -187,7 +217,7 @@ def test_styled_tables_have_the_same_name_in_every_run():
 
 def test_a_warning_fails_and_names_its_cell_and_no_process(tree):
     nbformat.write(notebook("import warnings\nwarnings.warn('careful')"), tree / "notebooks/05_warns.ipynb")
-    status, out, _ = run(tree, "execute", "warns")
+    status, out, _ = run(tree, EXECUTE, "warns")
     assert status == 1
     assert "in the code cell of id 'code-1': code-1:2: UserWarning: careful" in out
     assert printed(tree, "failed/05_warns.ipynb") == "code-1:2: UserWarning: careful\n  warnings.warn('careful')\n"
@@ -196,9 +226,10 @@ def test_a_warning_fails_and_names_its_cell_and_no_process(tree):
 def test_a_figure_shows_once_although_it_is_drawn_and_recorded_in_two_cells(tree):
     draw = "import matplotlib.pyplot as plt\nfrom lorantk.publishing import Chapter\nchapter = Chapter('nsd')\n"
     draw += "fig, axis = plt.subplots()\naxis.plot([1, 2]);"
-    save = "texts = dict(title='One', caption='Two', alt='Three')\nchapter.figure(fig, 'one', **texts, data={'x': [1, 2]})"
-    nbformat.write(notebook(draw, save), tree / "notebooks/04_draws.ipynb")
-    assert run(tree, "execute", "draws")[0] == 0
+    content = notebook(draw, "chapter.figure(fig, 'one', data={'x': [1, 2]})")
+    content.cells.append(nbformat.v4.new_markdown_cell(figure_words("one") + verdict_words("nsd"), id="words"))
+    nbformat.write(content, tree / "notebooks/04_draws.ipynb")
+    assert run(tree, EXECUTE, "draws")[0] == 0
     cells = nbformat.read(tree / "_build/interactive/04_draws.ipynb", as_version=4).cells
     shown = [(cell.id, "lorantk" in output.metadata) for cell in cells for output in cell.get("outputs", [])]
     assert shown == [("code-2", True)]

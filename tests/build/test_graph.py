@@ -1,4 +1,4 @@
-"""The build graph on a checkout in small: what runs again, and what a failure or an interruption leaves."""
+"""The build graph in a small checkout: what runs again, and what a failure or an interruption leaves."""
 
 import json
 import os
@@ -11,20 +11,20 @@ from tiny_tree import TOC, chapter, grow, run, start, write
 
 def build(tree):
     """Build the site of the tree."""
-    return run(tree, "build", "book")
+    return run(tree, "publishing.graph.build", "book")
 
 
 def ran(out):
-    """Which jobs a build reports to have started."""
+    """Return the jobs that a build says it started."""
     return sorted(line.split("running ")[1] for line in out.splitlines() if "] running " in line)
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """A tree whose first build was killed while a notebook ran, and the files that this left."""
+    """A tree whose first build was killed while a notebook ran, and the files that were left."""
     tree = grow(tmp_path_factory.mktemp("checkout"))
     write(tree, "01_one", chapter("def-lora", "import time; open('../started', 'w').close(); time.sleep(60)"))
-    process = start(tree, "build", "book", start_new_session=True)
+    process = start(tree, "publishing.graph.build", "book", start_new_session=True)
     while not (tree / "started").exists():
         assert process.poll() is None
         time.sleep(0.05)
@@ -37,7 +37,7 @@ def killed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tree(killed):
-    """The tree after a build that went to its end."""
+    """The tree after a complete build."""
     status, out, err = build(killed[0])
     assert status == 0, out + err
     return killed[0]
@@ -82,12 +82,13 @@ def test_edited_page_and_missing_list_run_no_notebook(tree):
     assert (tree / "_build/claims.json").exists()
 
 
-def test_edited_module_runs_every_notebook(tree):
-    module = tree / "lorantk/theory/__init__.py"
-    module.write_text(module.read_text() + "\nREMARK = 1\n")
+@pytest.mark.parametrize(("module", "notebooks"), [("publishing/notebook/chapter", ["01_one", "02_two"]), ("theory/order", [])])
+def test_edited_module_runs_the_notebooks_that_import_it(tree, module, notebooks):
+    path = tree / f"lorantk/{module}.py"
+    path.write_text(path.read_text() + "\nREMARK = 1\n")
     status, out, err = build(tree)
     assert status == 0, out + err
-    assert ran(out) == ["01_one", "02_two", "site"]
+    assert ran(out) == [*notebooks, "site"]
 
 
 def test_failed_notebook_stops_the_build_and_leaves_the_old_site(tree):
@@ -105,7 +106,8 @@ def test_failed_notebook_stops_the_build_and_leaves_the_old_site(tree):
 
 def test_chapter_that_does_not_conclude_is_named(tree):
     content = chapter("def-ntk")
-    content.cells[-1].source = content.cells[-1].source.rpartition("\n")[0]
+    code = content.cells[-2]
+    code.source = code.source.rpartition("\n")[0]  # without its last line, which concludes
     write(tree, "02_two", content)
     status, out, _ = build(tree)
     assert status == 1
@@ -128,7 +130,7 @@ def test_warning_fails_every_time_and_leaves_the_old_site(tree):
 
 def test_second_build_waits_for_the_first(tree):
     write(tree, "01_one", chapter("def-lora", "import time; time.sleep(3)"))
-    first = start(tree, "build", "book")
+    first = start(tree, "publishing.graph.build", "book")
     first.stdout.readline()
     status, out, err = build(tree)
     assert status == 0, out + err
@@ -139,7 +141,7 @@ def test_second_build_waits_for_the_first(tree):
 
 def test_smoke_run_publishes_nothing(tree):
     claims = (tree / "_build/claims.json").stat().st_mtime_ns
-    status, out, err = run(tree, "build", "smoke")
+    status, out, err = run(tree, "publishing.graph.build", "smoke")
     assert status == 0, out + err
     assert sorted(path.name for path in (tree / "_build/smoke").glob("*.ipynb")) == ["01_one.ipynb", "02_two.ipynb"]
     assert "'smoke'" in (tree / "_build/smoke/01_one.ipynb").read_text().replace('\\"', "'")
@@ -147,10 +149,10 @@ def test_smoke_run_publishes_nothing(tree):
 
 
 def test_unknown_profile_changes_nothing(tree):
-    assert run(tree, "build", "book", "--profile", "huge") == (
+    assert run(tree, "publishing.graph.build", "book", "--profile", "huge") == (
         2,
         "",
-        "lorantk.publishing.build: expected a profile out of default, paper, smoke, got 'huge'\n",
+        "lorantk.publishing.graph.build: expected a profile out of default, paper, smoke, got 'huge'\n",
     )
 
 

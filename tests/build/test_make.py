@@ -1,11 +1,11 @@
-"""The Makefile's own help, and the workflow that runs what a person would."""
+"""The Makefile's help, and the workflow, which runs the same commands as a person would."""
 
 import re
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TARGETS = {"help", "book", "test", "smoke", "lint", "notebook", "bench", "adapters", "check-site", "zip", "pdf", "cluster"}
+TARGETS = {"help", "book", "test", "smoke", "lint", "notebook", "lab", "bench", "peft", "check-site", "zip", "pdf", "cluster"}
 TARGETS |= {"serve", "clean", "environment.yml", "calibrate", "check-data", "reference", "reproduce", "reproduce-threads"}
 TARGETS |= {"faults", "mutate", "kills", "audit-packages"}
 
@@ -19,7 +19,7 @@ def test_help_lists_every_target_with_one_line():
 
 def test_ci_runs_the_commands_of_the_readme():
     commands = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)
-    assert commands == ["test", "book", "check-data", "zip", "pdf", "check-site"]
+    assert commands == ["test", "book", "check-data", "zip", "pdf", "check-site", "peft"]
     readme = (ROOT / "README.md").read_text()
     assert "`make test`" in readme
     assert "`make book`" in readme

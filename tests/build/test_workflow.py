@@ -1,4 +1,4 @@
-"""What runs with rights on a server: fixed by hashes, with no right more than it needs."""
+"""Whatever runs with permissions on a server is pinned by hashes and has only the permissions that it needs."""
 
 import re
 import tomllib
@@ -14,12 +14,12 @@ PIN = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 
 
 def content(workflow):
-    """A workflow, read."""
+    """Return the content of a workflow."""
     return yaml.safe_load(workflow.read_text())
 
 
 def steps(workflow):
-    """Every step of every job of a workflow."""
+    """Return every step of every job of a workflow."""
     return [step for job in content(workflow)["jobs"].values() for step in job["steps"]]
 
 
@@ -29,18 +29,18 @@ def test_every_action_is_pinned_by_its_commit(workflow):
     assert used
     assert [action for action in used if not PIN.fullmatch(action)] == []
     named = re.findall(r"uses: \S+@\S+ # v\d+\.\d+\.\d+$", workflow.read_text(), re.MULTILINE)
-    assert len(named) == len(used)  # the version that a person can read beside each hash
+    assert len(named) == len(used)  # each hash comes with a readable version
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
-def test_rights_are_to_read_but_for_the_job_that_publishes(workflow):
+def test_only_the_job_that_publishes_may_write(workflow):
     found = content(workflow)
     assert found["permissions"] == {"contents": "read"}
     rights = {name: job["permissions"] for name, job in found["jobs"].items() if "permissions" in job}
     assert rights == {"publish": {"pages": "write", "id-token": "write"}}
     assert {"run": ".ci/run"} in found["jobs"]["check"]["steps"]
     assert "main" in found["jobs"]["publish"]["if"]
-    # The job that may write runs no code of this repository, nor of what it installs.
+    # The job that may write does not run code from this repository or from packages that it installs.
     assert not any("run" in step or "checkout" in step["uses"] for step in found["jobs"]["publish"]["steps"])
     assert "pull_request_target" not in found[True]  # YAML reads the key `on` as true
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real SLURM of one node on loopback, everything below one private folder. Debian: apt-get install slurm-wlm munge
+# A real SLURM with one node on loopback, with all its files in one private folder. Debian: apt-get install slurm-wlm munge
 #   tests/cluster/slurm.sh start FOLDER    prints the variables that clients need, once the node is idle
 #   tests/cluster/slurm.sh stop FOLDER
 set -euo pipefail

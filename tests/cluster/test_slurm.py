@@ -41,7 +41,7 @@ def test_the_batches_of_a_sweep_run_as_jobs(cluster, tmp_path):
     command += ["--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "1", "--slurm-no-account"]
     command += ["--default-resources", "slurm_partition=main", "mem_mb=1500", "runtime=10", "cpus_per_task=1"]
     environment = cluster | {"PYTHONPATH": str(tree)}
-    # A first interrupt makes Snakemake wait for its jobs: -k ends it for good.
+    # The first interrupt makes Snakemake wait for its jobs; -k ends it for good.
     done = subprocess.run(
         ["timeout", "-k", "5", "400", *command],
         cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -49,6 +49,6 @@ def test_the_batches_of_a_sweep_run_as_jobs(cluster, tmp_path):
     assert done.returncode == 0, done.stdout
     assert len(list((tree / "_build/sweeps" / SWEEP).glob("*.npz"))) == 18
     assert len(list((tree / "_build/sweeps" / SWEEP).glob("*.done"))) == 2
-    # The log of finished jobs that SLURM itself keeps.
+    # SLURM's own log of finished jobs.
     jobs = (tmp_path / "slurm/log/jobs.txt").read_text().splitlines()
     assert sum("JobState=COMPLETED" in line for line in jobs) == 2, jobs

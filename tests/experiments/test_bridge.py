@@ -1,4 +1,4 @@
-"""Measures of spectra and objectives of many models, against networks that really carry the adapters."""
+"""Measures of spectra and objectives of many models, against networks that really have the adapters."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lorantk.experiments import bridge, spectra
+from lorantk.experiments.kernels import objectives as bridge
+from lorantk.experiments.kernels import spectra
 from lorantk.theory import fisher, information, objectives
 from lorantk.theory.networks import Network, init_network
 
@@ -59,8 +60,18 @@ def test_the_size_of_a_moves_objectives_and_leaves_cosines_where_every_layer_is_
 
 
 def test_no_poison_is_refused():
-    with pytest.raises(ValueError, match="poisons must hold at least one kind of samples; got none"):
+    with pytest.raises(ValueError, match="poisons must contain at least one kind of sample; got none"):
         bridge.measure_models(NETWORK, batch(1), {}, pattern="every layer", settings=[], rng=np.random.default_rng(0))
+
+
+def test_several_networks_stack_with_the_scale_and_the_rank_of_full_fine_tuning():
+    poisons = {"flipped": batch(2)}
+    options = {"pattern": "every layer", "settings": [(2, 0.5)]}
+    table = bridge.measure_networks([(NETWORK, batch(1), poisons), (NETWORK, batch(3), poisons)], **options, seed=5)
+    assert table["rank"].tolist() == [[8, 2]] * 2
+    np.testing.assert_allclose(table["scale c"], [[1, 2 * 0.5 / 8]] * 2)
+    second = bridge.measure_models(NETWORK, batch(3), poisons, **options, rng=np.random.default_rng(6))
+    np.testing.assert_array_equal(table["½ trace"][1], second["½ trace"])
 
 
 def test_agreement_counts_pairs_alike_less_pairs_opposed():

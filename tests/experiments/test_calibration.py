@@ -1,4 +1,4 @@
-"""Intervals cover as often as they say, and the ledger of their coverage is that of the code."""
+"""Intervals have the stated coverage, and the recorded coverage belongs to the current code."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lorantk.experiments.calibration import CASES, count_interval, covered, measure
+from lorantk.experiments.common.calibration import CASES, count_interval, covered, measure
 
-LEDGER = Path(__file__).parents[2] / "book/trust/ledgers/calibration.json"
+LEDGER = Path(__file__).parents[2] / "book/trust/calibration.json"
 RECORDS = {record["name"]: record for record in json.loads(LEDGER.read_text())}
 
 
 def sound(record):
-    """An exact interval has its nominal coverage, another one at least what it must have; a short one is noticed."""
+    """An exact interval has its nominal coverage, any other at least what it must have; a shortened one is noticed."""
     enough = record["high"] >= record["nominal"] if record["least"] == record["nominal"] else record["low"] >= record["least"]
     return enough and record["control"]["high"] < record["least"]
 
@@ -35,7 +35,7 @@ def test_the_measured_coverage_is_sound(record):
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_a_new_measurement_agrees_with_the_ledger(case):
     record, stored = measure(case, seed=1, replicates=min(1000, case.replicates // 2)), RECORDS[case.name]
-    # Both hold the true coverage in their intervals, but for a chance of 1e-6 each.
+    # Each interval contains the true coverage, except with probability 1e-6.
     assert record["low"] <= stored["high"]
     assert stored["low"] <= record["high"]
     assert record["control"]["measured"] < record["measured"]

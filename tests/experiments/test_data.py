@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lorantk.experiments.data import augment, digits, split
+from lorantk.experiments.digits.data import augment, digits, split
 
 X, Y = digits(normalise=False)
 

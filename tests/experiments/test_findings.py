@@ -1,4 +1,4 @@
-"""The findings' judgement on results that are made up, where the answer is known."""
+"""Judging the findings on made-up results, for which the answer is known."""
 
 import json
 from importlib import resources
@@ -7,17 +7,18 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lorantk.experiments import findings
-from lorantk.experiments.configuration import Cell
-from lorantk.experiments.finetune import Trajectory
-from lorantk.experiments.results import Result
+from lorantk.experiments.common import findings
+from lorantk.experiments.common.results import Result
+from lorantk.experiments.common.statistics import paired_interval
+from lorantk.experiments.digits.cell import Cell
+from lorantk.experiments.digits.finetune import Trajectory
 
 RATES = (0.01, 0.1, 1.0)
 SEEDS = 20
 
 
 def made_up(attack, arm="lora", *, drop=0.1, lift=0.3, accuracy=0.9, seed=0, optimiser="sgd", **options):
-    """A cell whose outcome is the given drop or lift, with noise of 0.01 that does not depend on attack or arm."""
+    """Return a cell with the given drop or lift as its outcome, with noise of 0.01 that does not depend on attack or arm."""
     cell = Cell("memorising", optimiser, attack, arm, RATES, SEEDS, 64, 8, poison=0.0 if attack == "clean" else 0.1, **options)
     shape = (SEEDS, len(RATES), len(cell.checkpoints))
     noise = 0.01 * np.random.default_rng(seed).normal(size=(SEEDS, 1, 1))
@@ -72,7 +73,7 @@ def test_the_reference_rate_is_that_of_full_fine_tuning_on_clean_data():
 
 
 def sweep(name, values, outcome):
-    """A sweep over ranks or variances with the outcome that a function gives."""
+    """Return a sweep over ranks or variances with the outcome that a function gives."""
     attacks = ("clean", "flips", "patch")
     return [made_up(a, seed=k, **{name: v}, **outcome(v)) for a, (k, v) in product(attacks, enumerate(values))]
 
@@ -94,7 +95,7 @@ def test_performance_decides_which_ranks_are_compared():
     slow = sweep("rank", (1, 4, 16), lambda r: {"lift": 0.1 * r, "accuracy": 0.8 if r == 1 else 0.9})
     assert {j.part for j in findings.judge_low_rank(slow, rates(slow))} == {"lift, r = 16 - r = 4"}
     alone = sweep("rank", (1, 4, 16), lambda r: {"lift": 0.1 * r, "accuracy": 0.9 if r == 16 else 0.8})
-    assert {(j.part, j.state) for j in findings.judge_low_rank(alone, rates(alone))} == {("lift, r = 16 - r = 16", "open")}
+    assert {(j.part, j.state) for j in findings.judge_low_rank(alone, rates(alone))} == {("lift, r = 16 - r = 16", "void")}
 
 
 def test_variance_may_matter_without_a_small_one_being_best():
@@ -122,6 +123,26 @@ def test_void_configurations_leave_a_sweep_and_too_few_make_it_void():
     assert {j.state for j in findings.judge_variances(two, rates(two), "finding-small-variance")} == {"void"}
 
 
+def test_pooling_averages_over_the_settings_that_are_not_void():
+    big, small = ({"drop": 0.1 + more, "lift": 0.1} for more in (0.3, 0.1))
+    adam, sgd = arms(big, {}, optimiser="adam"), arms(small, {}, optimiser="sgd")
+    drops = [j for j in judged(adam + sgd) if (j.protocol, j.part[:4]) == ("v", "drop")]
+    assert [j.setting for j in drops] == ["(v) memorising, Adam", "(v) memorising, SGD"]
+    both = findings.pooled(drops)
+    assert both.mean == pytest.approx(0.2, abs=0.02)
+    assert both.count == SEEDS
+    lost = [drops[0], drops[1]._replace(void=True)]
+    assert findings.pooled(lost) == pytest.approx(paired_interval(drops[0].differences))
+    assert findings.pooled([j._replace(void=True) for j in drops]).points() == "–"
+
+
+def test_every_outcome_comes_with_its_cell():
+    results = arms({"drop": 0.2, "lift": 0.1}, {"drop": 0.1, "lift": 0.4})
+    found = {cell.arm: outcome for cell, outcome in findings.every_outcome("v", results, rates(results))}
+    assert found["lora"].drop.mean() == pytest.approx(0.2, abs=0.02)
+    assert found["full"].lift.mean() == pytest.approx(0.4, abs=0.02)
+
+
 def test_the_table_has_a_row_for_each_judgement():
     found = judged(arms({"drop": 0.2, "lift": 0.1}, {"drop": 0.1, "lift": 0.4}))
     columns = findings.table(found)
@@ -132,4 +153,5 @@ def test_the_table_has_a_row_for_each_judgement():
 def test_the_reported_numbers_are_one_table():
     reported = json.loads((resources.files("lorantk.experiments") / "reported.json").read_text())
     assert {len(values) for values in reported["tasks"].values()} == {len(reported["poison"])}
+    assert {task: len(values) for task, values in reported["deviations"].items()} == dict.fromkeys(reported["tasks"], 8)
     assert "39c53db" in reported["source"]

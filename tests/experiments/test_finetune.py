@@ -1,4 +1,4 @@
-"""Batched fine-tuning: what it computes, and what padding, batching and divergence do to it."""
+"""Batched fine-tuning: what it computes, and how padding, batching and divergence affect it."""
 
 from dataclasses import replace
 
@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from lorantk.experiments import cells, finetune
-from lorantk.experiments.configuration import Cell
+from lorantk.experiments.digits import finetune
+from lorantk.experiments.digits import training as cells
+from lorantk.experiments.digits.cell import Cell
 from lorantk.theory.networks import Network, forward, replace_parameters, trained_parameters
 
 TINY = Cell("memorising", "adam", "flips", "lora", (1e-3, 1e-2), 2, 64, 6, poison=0.3, rank=3, scale=1.0, width=12)
@@ -24,7 +25,7 @@ def runs(cell=TINY, **options):
 
 
 def by_hand(cell, seed, rate, steps):
-    """One run, written out: no batching over runs, optax's whole optimiser, NumPy's loop over steps."""
+    """Do one run explicitly: no batching over runs, optax's complete optimiser, a Python loop over steps."""
     network, task = one(cells.networks(cell), seed), one(cells.tasks(cell), seed)
     rule = optax.adam(rate) if cell.optimiser == "adam" else optax.sgd(rate)
     parameters = trained_parameters(network)

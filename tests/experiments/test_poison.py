@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lorantk.experiments import poison
+from lorantk.experiments.digits import poison
 
 LABELS = np.arange(2000) % 5
 IMAGES = np.random.default_rng(0).integers(0, 17, (2000, 64)).astype(float)
@@ -29,7 +29,7 @@ def test_the_share_of_flipped_labels_is_the_rate(rate):
     assert abs(flip(rate)[1].mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / len(LABELS))
 
 
-def test_rates_of_nought_and_one_poison_nothing_and_everything():
+def test_rates_of_zero_and_one_poison_nothing_and_everything():
     assert not flip(0.0)[1].any()
     assert flip(1.0)[1].all()
     assert (plant(0.0)[0] == IMAGES).all()

@@ -1,12 +1,12 @@
-"""Kernel metrics at the start, and how well a number ranks an outcome."""
+"""Kernel metrics at the start, and how well they rank an outcome."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lorantk.experiments import prediction
-from lorantk.experiments.configuration import Cell
+from lorantk.experiments.digits import prediction
+from lorantk.experiments.digits.cell import Cell
 
 CELL = Cell("memorising", "sgd", "clean", "lora", (0.1,), 2, 64, 4, rank=4, scale=1.0, width=16)
 

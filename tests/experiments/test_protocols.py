@@ -1,19 +1,19 @@
-"""The protocols on trajectories that are made up, where the answer is known."""
+"""The protocols on made-up trajectories, for which the answer is known."""
 
 import numpy as np
 import pytest
 
-from lorantk.experiments import protocols
-from lorantk.experiments.configuration import Cell
-from lorantk.experiments.finetune import Trajectory
-from lorantk.experiments.results import Result
+from lorantk.experiments.common import protocols
+from lorantk.experiments.common.results import Result
+from lorantk.experiments.digits.cell import Cell
+from lorantk.experiments.digits.finetune import Trajectory
 
 CELL = Cell("memorising", "sgd", "clean", "full", (0.1, 1.0), 2, 64, 8)
 STEPS = CELL.checkpoints  # 0, 2, 3, 4, 6, 8
 
 
 def made_up(cell=CELL, **records):
-    """A result whose records are 0.5 except where given, broadcast to (seeds, rates, checkpoints)."""
+    """Return a result whose records are 0.5 unless given, broadcast to (seeds, rates, checkpoints)."""
     shape = (cell.seeds, len(cell.rates), len(cell.checkpoints))
     full = {name: np.full(shape, 0.5, np.float32) for name in Trajectory._fields}
     full |= {name: np.broadcast_to(np.asarray(value, np.float32), shape) for name, value in records.items()}
@@ -21,7 +21,7 @@ def made_up(cell=CELL, **records):
 
 
 def falling(scale):
-    """A loss that falls from `scale` in equal steps to `scale/6`."""
+    """Return a loss that falls from `scale` to `scale/6` in equal steps."""
     return scale * np.linspace(1, 1 / 6, 6)
 
 
@@ -54,7 +54,7 @@ def test_the_reference_rate_is_the_best_on_average():
 def test_a_run_that_diverged_counts_as_guesses_and_is_never_chosen():
     loss = np.full((2, 2, 6), 0.4)
     loss[:, 1, :3] = 0.1
-    loss[0, 1, 1] = np.nan  # and finite afterwards: diverged all the same
+    loss[0, 1, 1] = np.nan  # finite afterwards, but still diverged
     result = made_up(validation_loss=loss, test_accuracy=0.9)
     assert protocols.diverged(result)[0, 1].tolist() == [False, True, True, True, True, True]
     assert protocols.at_rate(result, 1.0).records["test_accuracy"].tolist() == pytest.approx([0.2, 0.9])
@@ -108,18 +108,16 @@ def test_a_difference_that_is_all_fit_leaves_no_rest():
         loss = np.linspace(2, 2 - speed, 6)
         return made_up(poison_loss=loss, success=1 - loss / 2)  # success depends on the fit alone
 
-    found = protocols.decompose(arm(1.5), arm(0.5), "success", 1.0)
-    np.testing.assert_allclose(found.total, 0.5, rtol=1e-6)
-    np.testing.assert_allclose(found.fit, 0.5, rtol=1e-6)
-    np.testing.assert_allclose(found.rest, 0, atol=1e-6)
-    mirrored = protocols.decompose(arm(0.5), arm(1.5), "success", 1.0)
-    np.testing.assert_allclose(mirrored.total, -0.5, rtol=1e-6)
-    np.testing.assert_allclose(mirrored.rest, 0, atol=1e-6)
+    for pair in ([arm(1.5), arm(0.5)], [arm(0.5), arm(1.5)]):
+        fast, slow = sorted(protocols.equal_fit(pair, 1.0), key=lambda point: point.step[0])
+        np.testing.assert_allclose(fast.records["poison_loss"], 1.5, rtol=1e-6)
+        np.testing.assert_allclose(fast.records["success"], slow.records["success"], rtol=1e-6)
+        assert slow.step.tolist() == [8, 8]
 
 
 def test_a_difference_at_equal_fit_is_all_rest():
     loss = np.linspace(2, 0.5, 6)
     one, other = made_up(poison_loss=loss, success=0.8), made_up(poison_loss=loss, success=0.5)
-    found = protocols.decompose(one, other, "success", 1.0)
-    np.testing.assert_allclose(found.total, 0.3, rtol=1e-6)
-    np.testing.assert_allclose(found.fit, 0, atol=1e-6)
+    found = protocols.equal_fit([one, other], 1.0)
+    assert [point.step.tolist() for point in found] == [[8, 8], [8, 8]]
+    np.testing.assert_allclose(found[0].records["success"] - found[1].records["success"], 0.3, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The sweep of spectra against the kernels of adapted networks, and what must hold in every row of it."""
+"""The sweep of spectra against the kernels of adapted networks, and what must hold in every row."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lorantk.experiments import spectra
-from lorantk.theory import kernels
+from lorantk.experiments.kernels import spectra
+from lorantk.theory import information, kernels
 from lorantk.theory.networks import Network
 
 SETTING = spectra.Setting(width=10, depth=3, inputs=5)
@@ -101,3 +101,25 @@ def test_second_moments_are_those_of_sampled_kernels(pattern):
     for values, mean in (((K**2).sum((1, 2)), exact.square[0]), (np.trace(K, axis1=1, axis2=2) ** 2, exact.trace[0])):
         assert abs(values.mean() - mean) < 6 * values.std() / np.sqrt(draws)
         assert abs(values.mean() - 1.1 * mean) > 6 * values.std() / np.sqrt(draws)
+
+
+@pytest.mark.parametrize("pattern", spectra.PATTERNS)
+def test_order_two_is_the_mean_of_the_entropies_of_the_drawn_kernels(pattern):
+    grams = spectra.layer_grams(*spectra.draw(SETTING, 1, np.random.default_rng(0)))
+    cells = spectra.order_two(grams, pattern, ranks=(3,), qs=[0.2], draws=5, rng=np.random.default_rng(1))
+    again = np.random.default_rng(1)
+    adapters = [again.normal(size=(5, 3, h.shape[-1])) for h in grams.forward]
+    full, lora = (np.linalg.eigvalsh(spectra.kernel(grams, pattern, A, 0.2)) for A in (None, adapters))
+    for form, entropy in (("printed", information.renyi_as_printed), ("normalised", information.renyi)):
+        low, high = (entropy(v.clip(0), order=2, unit="bits").mean() for v in (lora, full))
+        np.testing.assert_allclose(cells[form, "measured"], [[low - high]], rtol=1e-9)
+
+
+def test_with_every_layer_adapted_the_variance_moves_the_printed_form_only():
+    grams = spectra.layer_grams(*spectra.draw(SETTING, 1, np.random.default_rng(0)))
+    options = {"ranks": (1, 4), "qs": [0.1, 0.4], "draws": 3, "rng": np.random.default_rng(1)}
+    cells = spectra.order_two(grams, "every layer", **options)
+    for side in ("measured", "closed form"):
+        printed, normalised = cells["printed", side], cells["normalised", side]
+        np.testing.assert_allclose(printed[1] - printed[0], -4.0, atol=1e-9)  # c grows fourfold: α/(1-α) log₂ 4 = -4
+        np.testing.assert_allclose(normalised[1], normalised[0], atol=1e-9)

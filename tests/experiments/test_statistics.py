@@ -1,10 +1,10 @@
-"""Paired intervals and changes, against scipy and by their meaning."""
+"""Paired intervals and changes, against SciPy and their definitions."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from lorantk.experiments.statistics import change, paired_interval
+from lorantk.experiments.common.statistics import change, paired_interval
 
 RNG = np.random.default_rng(0)
 
@@ -16,6 +16,13 @@ def test_the_interval_is_that_of_the_paired_t_test():
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.mean == pytest.approx((a - b).mean())
     assert found.count == 20
+
+
+def test_an_interval_in_points():
+    interval = paired_interval(np.array([-0.02, 0.01, 0.04]))
+    assert interval.half_width == pytest.approx(interval.high - interval.mean)
+    assert interval.points() == f"1.0 [−{100 * (interval.half_width - 0.01):.1f}, {100 * interval.high:.1f}]"
+    assert interval.points(0).startswith("1 [−")
 
 
 def test_a_correction_is_a_higher_confidence_of_each():

@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lorantk.experiments import results, sweep, sweeps
-from lorantk.experiments.configuration import Cell
+from lorantk.experiments.common import results, sweep
+from lorantk.experiments.digits import sweeps
+from lorantk.experiments.digits.cell import Cell
+from lorantk.fingerprint import code_of
 
+ROOT = Path(__file__).parents[2]
 CELLS = [Cell("memorising", "sgd", "clean", arm, (0.1,), 2, 32, 4, width=8, rank=2) for arm in ("full", "lora")]
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """A checkout with one sweep of two tiny cells, and a way to run the command in it."""
+    """A checkout with one sweep of two tiny cells, and a function that runs the command in it."""
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sweeps.SWEEPS, "arms", lambda profile: CELLS)
@@ -85,7 +88,7 @@ def test_a_bad_file_is_named_and_computed_again(tiny, capsys, damage, message):
     bad = files()[0]
     good = dict(np.load(bad))
     damage(bad)
-    with pytest.raises(results.ResultError, match=rf"{bad.name}: {message}.*python -m lorantk.experiments.sweep arms"):
+    with pytest.raises(results.ResultError, match=rf"{bad.name}: {message}.*python -m lorantk.experiments.common.sweep arms"):
         results.load("arms", "default")
     capsys.readouterr()
     assert tiny("--check") == 1
@@ -102,7 +105,7 @@ def test_a_bad_file_is_named_and_computed_again(tiny, capsys, damage, message):
     np.testing.assert_array_equal(good["train_loss"], again["train_loss"])
 
 
-def test_no_byte_of_a_result_can_change_unseen(tmp_path):
+def test_no_byte_of_a_result_can_change_unnoticed(tmp_path):
     path, cell = tmp_path / "cell.npz", CELLS[0]
     losses = np.random.default_rng(0).normal(size=(cell.seeds, len(cell.rates), len(cell.checkpoints)))
     results.store(path, cell, {"train_loss": losses}, 1.0)
@@ -136,10 +139,11 @@ def test_results_of_other_code_are_not_used(tiny, monkeypatch, capsys):
 
 
 def test_the_code_is_what_computes_and_nothing_that_draws_or_judges():
-    names = {path.relative_to(results.PACKAGE).as_posix() for path in results.computing_code()}
-    assert {"experiments/cells.py", "experiments/finetune.py", "experiments/data.py", "theory/networks.py"} <= names
-    assert not any(name.startswith("publishing") for name in names)
-    assert not {"experiments/results.py", "experiments/sweeps.py", "experiments/protocols.py", "experiments/findings.py"} & names
+    names = {path.relative_to(ROOT / "lorantk").as_posix() for path in code_of(results.ENTRY)}
+    digits = {f"experiments/digits/{name}.py" for name in ("training", "finetune", "data")}
+    assert digits | {"theory/networks.py"} <= names
+    assert not any(name.startswith(("publishing", "experiments/common")) for name in names)
+    assert "experiments/digits/sweeps.py" not in names
 
 
 def test_a_diverged_run_is_stored_as_it_is(tiny, monkeypatch):
@@ -182,8 +186,8 @@ def test_smoke_results_lie_apart():
 
 def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
     (tmp_path / "pyproject.toml").touch()
-    command = [sys.executable, "-m", "lorantk.experiments.sweep", "interventions", "--profile", "smoke"]
-    environment = os.environ | {"PYTHONPATH": str(results.PACKAGE.parent)}
+    command = [sys.executable, "-m", "lorantk.experiments.common.sweep", "interventions", "--profile", "smoke"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     options = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "text": True}
     where = tmp_path / "_build/smoke/sweeps/interventions"
     first = subprocess.Popen(command, start_new_session=True, **options)

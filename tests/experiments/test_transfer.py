@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from lorantk.experiments import transfer
-from lorantk.experiments.data import digits
+from lorantk.experiments.digits import transfer
+from lorantk.experiments.digits.data import digits
 from lorantk.theory import networks
 
 
@@ -35,3 +35,17 @@ def test_pretraining_learns_the_old_digits():
     h = np.asarray(networks.hidden_states(network, jnp.asarray(transfer.normalise(old.pixels)))[0][-1])
     fit = np.linalg.lstsq(h, transfer.one_hot(old.labels), rcond=None)[0]
     assert ((h @ fit).argmax(1) == old.labels).mean() > 0.98
+
+
+def test_poisoned_samples_differ_from_the_clean_ones_and_are_all_wrong():
+    clean, poisoned = transfer.clean_and_poisoned(30, seed=4)
+    flipped, triggered = poisoned["flipped"], poisoned["triggered"]
+    assert clean[0].shape == flipped[0].shape == triggered[0].shape == (30, 64)
+    assert not (np.asarray(clean[0])[:, None] == np.asarray(flipped[0])[None]).all(axis=-1).any()
+    new = transfer.transfer_digits()[1]
+    same = np.isclose(transfer.normalise(new.pixels)[None], np.asarray(flipped[0])[:, None], atol=1e-12).all(axis=-1)
+    assert (new.labels[same.argmax(axis=1)] != np.asarray(flipped[1]).argmax(axis=1)).all()
+    assert (np.asarray(triggered[1]).argmax(axis=1) == 2).all()
+    assert float(jnp.abs(triggered[0] - flipped[0]).max()) > 0.1
+    again = transfer.clean_and_poisoned(30, seed=4)[1]["triggered"][0]
+    np.testing.assert_array_equal(again, triggered[0])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from reference import relative_error
 
-from lorantk.experiments import transformer
+from lorantk.experiments.kernels import transformer
 from lorantk.theory import attach, matrix_free
 from lorantk.theory.adapters import adapter
 
@@ -43,11 +43,11 @@ def test_kernels_from_gradients_are_those_of_automatic_differentiation():
     adapters = attach.attach(PARAMS, adapter(2, alpha=4), patterns=transformer.LINEAR, layout="out-in", key=jax.random.key(4))
     assert len(adapters) == 14
     lora = attach.adapted_function(f, PARAMS, scale=2.0, layout="out-in")
-    truth = matrix_free.ntk(lora, adapters, X, outputs="full").transpose(0, 2, 1, 3).reshape(10, 10)
+    truth = matrix_free.ntk_of_function(lora, adapters, X, outputs="full").transpose(0, 2, 1, 3).reshape(10, 10)
     G = transformer.gradients(f, PARAMS, transformer.LINEAR, X)
     K = 4.0 * sum(transformer.kernel(G[name], pair["A"]) for name, pair in adapters.items())
     assert relative_error(K, truth) < 1e-12
-    full = matrix_free.ntk(f, PARAMS, X, outputs="trace")
+    full = matrix_free.ntk_of_function(f, PARAMS, X, outputs="trace")
     linear = sum(transformer.kernel(part) for part in G.values())
     assert (jnp.diagonal(full) > jnp.diagonal(linear)[::2] + jnp.diagonal(linear)[1::2]).all()  # norms and places train there too
 

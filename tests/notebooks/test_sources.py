@@ -1,4 +1,4 @@
-"""How notebooks are stored: small cells, stable ids, one title, one cell of parameters, no outputs."""
+"""How notebooks are stored: shown code carries the idea; stable ids, one title, one cell of parameters, no outputs."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lorantk.publishing.parameters import declared_parameters
+from lorantk.publishing.notebook.parameters import declared_parameters
 
 SOURCES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-LINES = 20
+SCREEN = 45  # lines of code on one screen of a page
 
 
 @pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
@@ -28,9 +28,25 @@ def test_format_is_4_5(notebook):
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-def test_cells_are_short(notebook):
-    long = {cell.id: len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code"}
-    assert {name: lines for name, lines in long.items() if lines > LINES} == {}
+def shown(notebook):
+    """Return the code cells that the page shows."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [cell for cell in code if "remove-cell" not in cell.metadata.get("tags", [])]
+
+
+def test_a_cell_is_shown_or_left_out_whole(notebook):
+    known = {"parameters", "remove-cell", "measured"}
+    assert {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])} <= known
+
+
+def test_a_shown_cell_fits_a_screen(notebook):
+    lines = {cell.id: len(cell.source.splitlines()) for cell in shown(notebook)}
+    assert {name: count for name, count in lines.items() if count > SCREEN} == {}
+
+
+def test_shown_cells_record_and_draw_nothing(notebook):
+    words = ("chapter.", "plt.", "[profile]", "profile ")
+    assert {cell.id: word for cell in shown(notebook) for word in words if word in cell.source} == {}
 
 
 def test_cell_ids_are_readable(notebook):
@@ -46,7 +62,7 @@ def test_one_title(notebook):
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     without_code = re.sub(r"^(```+|:::+).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
     [title] = re.findall(r"^# \S.*$", without_code, flags=re.MULTILINE)
-    assert "$" not in title  # it stands in the navigation of pages that have no mathematics and load no MathJax
+    assert "$" not in title  # it appears in the navigation of pages without mathematics, which do not load MathJax
 
 
 def test_parameters_have_a_profile_that_is_default(notebook):

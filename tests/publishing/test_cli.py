@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from lorantk import cli
-from lorantk.publishing import citation
+from lorantk.publishing.site import citation
 
 ROOT = Path(__file__).parents[2]
 CLAIM = {"id": "nsd", "verdict": "fails as printed", "title": "A title", "evidence": []}
@@ -80,9 +80,7 @@ def test_wrong_usage_is_one_line_and_status_2(build, arguments, message, capsys)
     assert re.fullmatch(message + "\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["prove"], ["cite"], ["cite", "nsd-line", "--format", "ris"], ["claims", "-x"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["prove"], ["cite"], ["cite", "nsd-line", "--format", "ris"], ["claims", "-x"]])
 def test_unknown_arguments_are_one_line_and_status_2(build, arguments, capsys):
     with pytest.raises(SystemExit) as ending:
         cli.main(arguments)
@@ -119,3 +117,14 @@ def test_the_book_has_one_title_and_one_year():
     assert configuration["title"] == cited["title"] == citation.BOOK
     assert configuration["author"] == cited["authors"][0]["name"] == citation.AUTHOR
     assert configuration["copyright"] == str(citation.YEAR)
+
+
+def test_zenodo_and_citation_say_the_same():
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    for name in ("title", "version", "license", "keywords"):
+        assert zenodo[name] == cited[name]
+    assert zenodo["upload_type"] == cited["type"]
+    assert [creator["name"] for creator in zenodo["creators"]] == [author["name"] for author in cited["authors"]]
+    assert zenodo["description"] == cited["abstract"].strip()
+    assert f'version = "{cited["version"]}"' in (ROOT / "pyproject.toml").read_text()

@@ -9,25 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from lorantk.publishing.errors import PublishingError
-from lorantk.publishing.takeaway import FLAGS, find_browser
+from lorantk.publishing.site.takeaway import FLAGS, find_browser
 
 SITE = Path("_build/site").resolve()
 AXE = Path(".npm/node_modules/axe-core/axe.min.js").resolve()
-# A promise to await, not a condition to poll: polling waits for frames, which a still page may not draw.
+# A promise to await, not a condition to poll: polling waits for frames, which a static page may not draw.
 MATHJAX_DONE = "async () => { if (window.MathJax) await MathJax.startup.promise; }"
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a line of log for each; they may be kept, as a real server's may."""
+    """Serve files without logging each one; the browser may cache them, as with a real server."""
 
     def log_message(self, *arguments):
         """Say nothing."""
 
     def end_headers(self):
-        """Let the browser keep what it has for the time of the tests."""
+        """Let the browser cache files for the duration of the tests."""
         self.send_header("Cache-Control", "max-age=3600")
         super().end_headers()
 
@@ -39,7 +38,7 @@ class Visit:
     page: object
     complaints: list = field(default_factory=list)
     outside: list = field(default_factory=list)
-    size: int = 0  # bytes that came from the server, not from what the browser has kept
+    size: int = 0  # bytes that came from the server, not from the browser's cache
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +58,7 @@ def screenshots(site):
 
 
 class Run:
-    """A pytest plugin for the process that reports: the start, and what was measured, kept in `_build/pages.json`."""
+    """A pytest plugin for the reporting process: it prepares the run and saves the measurements in `_build/pages.json`."""
 
     PATH = SITE.with_name("pages.json")
 
@@ -68,7 +67,7 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self):
-        """End at once where there is no browser; else forget the screenshots of the last run, if there is a site for new ones."""
+        """Stop at once if there is no browser; otherwise delete the last run's screenshots, if there is a site for new ones."""
         try:
             find_browser()
         except PublishingError as error:
@@ -77,13 +76,13 @@ class Run:
             shutil.rmtree(SITE.with_name("screenshots"), ignore_errors=True)
 
     def pytest_runtest_logreport(self, report):
-        """Note what a test gave to `measured`."""
+        """Record what a test passed to `measured`."""
         if report.when == "call":
             for page, entry in report.user_properties:
                 self.entries.setdefault(page, {}).update(entry)
 
     def pytest_terminal_summary(self, terminalreporter):
-        """Write all of it, and say which page took longest: not held to a bound, as it depends on the machine."""
+        """Write all of it, and say which page took longest; there is no bound, since this depends on the machine."""
         if self.entries:
             self.PATH.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n")
             took, page = max((entry.get("milliseconds_to_mathematics", 0), page) for page, entry in self.entries.items())
@@ -91,14 +90,14 @@ class Run:
 
 
 def pytest_configure(config):
-    """Watch over the run; the workers of pytest-xdist hand over what they measured."""
+    """Register the plugin; the workers of pytest-xdist pass on what they measured."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Run())
 
 
 @pytest.fixture
 def measured(record_property):
-    """Where a test leaves what it measured of a page, by name."""
+    """A function with which a test records what it measured on a page, by name."""
     return lambda page, **entry: record_property(page, entry)
 
 
@@ -122,6 +121,8 @@ def origin(site):
 @pytest.fixture(scope="session")
 def browser():
     """The system's Chromium, headless."""
+    from playwright.sync_api import sync_playwright  # which a machine without Chromium does not need
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         yield browser
@@ -129,13 +130,13 @@ def browser():
 
 
 class Visitor:
-    """Opens pages of the site in one browser context; the last page closes when the next opens."""
+    """Open pages of the site in one browser context; each page closes when the next one opens."""
 
     def __init__(self, context, root):
         self.context, self.root, self.last = context, root, None
 
     def __call__(self, page, width=1280, anchor=""):
-        """Open `page`, wait until its mathematics is drawn, and give the visit."""
+        """Open `page`, wait until its mathematics is drawn, and return the visit."""
         if self.last is not None:
             self.last.close()
         self.last = self.context.new_page()
@@ -157,13 +158,13 @@ class Visitor:
         network.on("Network.loadingFinished", add)
         seen.page.goto(f"{self.root}/{page}{anchor}", wait_until="load")
         seen.page.evaluate(MATHJAX_DONE)
-        if self.root.startswith("http"):  # drawings that come near the window come late
+        if self.root.startswith("http"):  # drawings load late, when they come near the window
             seen.page.wait_for_load_state("networkidle")
         return seen
 
 
 def visitor_of(browser, root, **options):
-    """A visitor with a context of its own."""
+    """Yield a visitor with a separate context."""
     context = browser.new_context(reduced_motion="reduce", **options)
     try:
         yield Visitor(context, root)
@@ -173,7 +174,7 @@ def visitor_of(browser, root, **options):
 
 @pytest.fixture(scope="session")
 def visitor(browser, origin):
-    """Opens pages over HTTP; the first visit, whose size it knows, is the front page's, and what that fetched is kept."""
+    """Open pages over HTTP; the front page is visited first, its size is recorded, and what it fetched stays cached."""
     for found in visitor_of(browser, origin):
         found.first_visit = found("index.html").size
         yield found
@@ -181,24 +182,24 @@ def visitor(browser, origin):
 
 @pytest.fixture(scope="session")
 def file_visitor(browser, site):
-    """Opens pages from the file system."""
+    """Open pages from the file system."""
     yield from visitor_of(browser, site.as_uri())
 
 
 @pytest.fixture(scope="session")
 def plain_visitor(browser, site):
-    """Opens pages from the file system, without scripts."""
+    """Open pages from the file system, without scripts."""
     yield from visitor_of(browser, site.as_uri(), java_script_enabled=False)
 
 
 def pages():
-    """Every page of the built site, as paths relative to it, the front page first."""
+    """Return the paths of all pages, relative to the built site, with the front page first."""
     found = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts)
     return sorted(found, key=lambda page: page != "index.html") or ["index.html"]
 
 
 def pytest_generate_tests(metafunc):
-    """Run a test with the argument `page` once for every page, unless it says which."""
-    marked = [name for mark in metafunc.definition.iter_markers("parametrize") for name in mark.args[0].split(",")]
+    """Run a test with the argument `page` once for every page, unless it names its pages."""
+    marked = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     if "page" in metafunc.fixturenames and "page" not in marked:
         metafunc.parametrize("page", pages())

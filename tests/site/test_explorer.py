@@ -31,12 +31,12 @@ def explorer(file_visitor):
 
 
 def computed(page, state):
-    """What the page's script computes for a state."""
+    """Return what the page's script computes for a state."""
     return page.evaluate("state => window.lorantkExplorer.compute(state)", state)
 
 
 def described(state):
-    """The adapter that a state describes."""
+    """Return the adapter that a state describes."""
     scale = {"alpha/r": {"alpha": state["alpha"]}, "alpha/sqrt(r)": {"alpha": state["alpha"], "rslora": True}, "1": {"scale": 1}}
     return adapter(state["r"], law=state["law"], variance=state["variance"], **scale[state["scale"]])
 
@@ -57,7 +57,7 @@ def test_numbers_are_those_of_lorantk(explorer, state):
 
 
 def test_the_probability_is_tracy_widoms_between_0_and_1(explorer):
-    """Settings for which the probability is neither: the comparison above could otherwise compare ones with ones."""
+    """Settings with a probability strictly between 0 and 1, as the comparison above might otherwise only compare ones."""
     r, n = 200, 800
     for wanted in (0.05, 0.3, 0.5, 0.8, 0.97):
         low, high = 0.2, 0.8
@@ -76,7 +76,7 @@ def test_orthonormal_rows_have_one_eigenvalue_and_their_own_spread(explorer):
     top = np.asarray(delta.m_delta_eigenvalues(draws[0]))[n - r :] + 1
     assert found["edges"] == pytest.approx([top.min(), top.max()], rel=1e-10)
     assert found["sharp"] == pytest.approx(variance * n, rel=1e-12)
-    ratios = np.sum(np.asarray(draws)[:, :, 0] ** 2, axis=1)  # |A h|² for a unit vector: every direction has the same law
+    ratios = np.sum(np.asarray(draws)[:, :, 0] ** 2, axis=1)  # |A h|² for a unit vector; every direction has the same law
     assert found["c"] == pytest.approx(ratios.mean(), abs=6 * ratios.std() / np.sqrt(len(ratios)))
     # The relative standard error of a standard deviation from 4000 draws is about 1/√8000 = 1.1 %; six of them.
     assert found["spread"] == pytest.approx(ratios.std(), rel=0.07)
@@ -134,5 +134,5 @@ def test_presets_are_the_libraries_defaults(file_visitor):
         assert shown == pytest.approx(mean_factor(described(state), state["n"]), rel=1e-12)
     printed = start | presets["the printed condition"]
     assert printed["variance"] < 1 / printed["n"]
-    assert computed(seen.page, printed)["sharp"] > 1  # met, and not enough
+    assert computed(seen.page, printed)["sharp"] > 1  # met, but not sufficient
     assert seen.complaints == []

@@ -1,4 +1,4 @@
-"""Every link and every embedded file of a page leads to something that the site has."""
+"""Every link and every embedded file of a page exists on the site."""
 
 from urllib.parse import unquote, urlsplit
 
@@ -10,7 +10,7 @@ REFERENCES = {"a": "href", "link": "href", "img": "src", "script": "src", "sourc
 
 @pytest.fixture(scope="session")
 def anchors(site):
-    """For each page, the set of its anchors, filled as pages are asked for."""
+    """A function that returns the anchors of a page, with a cache."""
     known = {}
 
     def look_up(path):

@@ -1,6 +1,6 @@
-"""Each page, in a real browser: mathematics rendered, a silent console, nothing from outside, readable by everyone.
+"""Each page in a real browser: rendered mathematics, a silent console, nothing from outside, readable by everyone.
 
-One visit over HTTP does all that needs the page drawn, one from the file system and one without scripts the rest.
+One visit over HTTP covers everything that needs a drawn page; one from the file system and one without scripts cover the rest.
 """
 
 import pytest
@@ -20,23 +20,23 @@ BAD_IMAGES = """async () => {
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 SIDEWAYS = """() => [...document.querySelectorAll('.lorantk-scroll')].filter(node => node.scrollWidth > node.clientWidth)
     .map(node => node.getAttribute('aria-label'))"""
-# Formulas that end beyond the screen where nothing scrolls to their end.
+# Formulas that extend beyond the screen without a way to scroll to their end.
 CLIPPED = """() => [...document.querySelectorAll('article mjx-container')].filter(node => {
     if (node.getBoundingClientRect().right <= document.documentElement.clientWidth + 1) return false;
     for (let part = node; part.tagName !== 'ARTICLE'; part = part.parentElement)
         if (['auto', 'scroll'].includes(getComputedStyle(part).overflowX)) return false;
     return true;
 }).map(node => node.parentElement.className + node.innerText)"""
-# Those that are seen: the theme hides a second title and table of contents for print.
+# Only visible headings: the theme hides a second title and table of contents for print.
 HEADINGS = """() => [...document.querySelectorAll('.bd-main :is(h1, h2, h3, h4, h5, h6)')]
     .filter(node => node.checkVisibility()).map(node => Number(node.tagName[1]))"""
-# What opens on a click, open: what is in it must be readable too.
+# Open everything that opens on a click: its content must be readable too.
 OPEN = "() => document.querySelectorAll('article details').forEach(part => { part.open = true; })"
-# The theme makes what scrolls reachable by keyboard a moment after the window changed its size.
+# A moment after the window is resized, the theme makes scrollable parts reachable by keyboard.
 SETTLED = "() => new Promise(done => setTimeout(done, 400))"
 THEME = "theme => { document.documentElement.dataset.theme = theme; }"
-# Drawn formulas have the colour of the text around them and the same elements in all settings: checked in the first,
-# they are replaced by their words in the others, which takes two elements in three off a chapter.
+# Drawn formulas have the colour of the text around them and the same elements in all settings. They are checked in the first
+# setting and replaced by plain text in the others, which removes two thirds of a chapter's elements.
 PLAIN_MATH = """() => {
     const formulas = [...document.querySelectorAll('mjx-container')];
     const other = formulas.filter(node => getComputedStyle(node).color !== getComputedStyle(node.parentElement).color);
@@ -58,13 +58,13 @@ FIRST_VISIT, NEXT_VISIT = 2_500_000, 200_000  # bytes
 
 
 def shoot(seen, screenshots, page, setting):
-    """Keep a screenshot: of the whole page for those that people look at, of its top for the others."""
+    """Save a screenshot, of the whole page for pages in `WHOLE`, which people look at, and of the top for the others."""
     name = f"{page.removesuffix('.html').replace('/', '-')}-{setting}.png"
     seen.page.screenshot(path=screenshots / name, full_page=page in WHOLE, animations="disabled")
 
 
 def check_accessibility(seen, axe, setting):
-    """Hold the page as it stands to the rules of axe-core, but for those of less than serious impact."""
+    """Check the page in its current state against the rules of axe-core, except those of less than serious impact."""
     seen.page.evaluate(SETTLED)
     found = seen.page.evaluate(AXE)
     assert found == [], f"{setting}: {found}"

@@ -1,18 +1,19 @@
-"""Finding one's way: what links refer to, by mouse and keyboard; search; downloads; what the front page shows at once."""
+"""Navigation: previews of links, by mouse and keyboard; search; downloads; what the front page shows at first sight."""
 
 import hashlib
 import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from lorantk.publishing.finish import PLAIN
+from lorantk.publishing.site.finish import PLAIN
 
 
 def tip_of(page, link):
-    """The text that appears beside a link when it is given the focus."""
+    """Return the text that appears next to a link when it gets the focus."""
     link.focus()
     page.locator("#lorantk-tip").wait_for(state="visible")
     return page.locator("#lorantk-tip")
@@ -58,7 +59,7 @@ def test_every_symbol_link_has_a_row(site):
     assert rows
     for path in (site / "notebooks").glob("*.html"):
         links = re.findall(r'class="lorantk-symbol[^>]*href="[^"#]*#([^"]+)"', path.read_text())
-        assert len(links) == len(set(links)), path  # the first use alone
+        assert len(links) == len(set(links)), path  # only the first use
         assert set(links) <= rows, path
 
 
@@ -74,11 +75,11 @@ def test_marks_of_plain_code_are_not_seen(site):
 def test_search_finds_a_chapter_online_and_from_disk(visitor, file_visitor):
     for opened in (visitor, file_visitor):
         seen = opened("search.html", anchor="?q=poisoning")
-        # Results are drawn one after the other.
+        # Results are drawn one by one.
         seen.page.locator("#search-results a[href*='04_poisoning']").first.wait_for(timeout=10_000)
         assert seen.complaints == []
         assert seen.outside == []
-        seen.page.evaluate("localStorage.clear()")  # or the words searched for stay marked on the next page
+        seen.page.evaluate("localStorage.clear()")  # otherwise the search words stay marked on the next page
 
 
 def test_downloads_of_figures_are_the_files_of_the_index(site):
@@ -136,5 +137,26 @@ def test_every_chapter_says_how_to_run_it(site):
         page = BeautifulSoup((site / "notebooks" / f"{source.stem}.html").read_text(), "html.parser")
         part = page.select_one("#run-again")
         assert f"make notebook N={source.stem.partition('_')[2]} " in part.text
-        links = [site / "notebooks" / link["href"] for link in part.select("a[download]")]
-        assert links[0].read_bytes() == source.read_bytes()
+        executed, stored = (site / "notebooks" / link["href"] for link in part.select("a[download]"))
+        assert executed == site / "notebooks" / source.name
+        assert stored.read_bytes() == source.read_bytes()
+
+
+# A role, a directive, an option of one, a label: markup that only the book can render.
+SOURCE = re.compile(r"\{[a-z][\w:-]*\}`|(?:`{3}|:{3})\{|^[ \t]*:[a-z]+:|^\([\w:-]+\)=|\$\$[ \t]*\(", re.MULTILINE)
+
+
+def test_the_notebook_beside_each_page_shows_no_source_of_the_book(site):
+    sources = sorted(Path("notebooks").glob("*.ipynb"))
+    for path in (site / "notebooks" / source.name for source in sources):
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        assert SOURCE.findall(text) == [], path.name
+        figures = [
+            output
+            for cell in cells
+            for output in cell.get("outputs", [])
+            if "figure" in output.get("metadata", {}).get("lorantk", {})
+        ]
+        assert all("image/png" in output.data for output in figures)
+        assert len(figures) == len(re.findall(r"^\*\*Fig\. \d+\.\*\* ", text, re.MULTILINE)), path.name

@@ -1,4 +1,4 @@
-"""Adapters: scales, default variances, roles, and refusal of bad descriptions."""
+"""Adapters: scales, default variances, roles, and errors for bad descriptions."""
 
 import math
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lorantk.theory import networks
-from lorantk.theory.adapters import adapt, adapter, default_variance, sample_A
+from lorantk.theory.adapters import adapt, adapter, default_variance, init_adapted, sample_A
 
 
 def test_scale_is_alpha_over_r_and_alpha_over_root_r_for_rslora():
@@ -17,9 +17,7 @@ def test_scale_is_alpha_over_r_and_alpha_over_root_r_for_rslora():
     assert adapter(8, scale=1.0).scale == 1.0
 
 
-@pytest.mark.parametrize(
-    ("law", "variance"), [("kaiming-uniform", 1 / 300), ("gaussian", 1 / 64), ("orthonormal", 1 / 100)]
-)
+@pytest.mark.parametrize(("law", "variance"), [("kaiming-uniform", 1 / 300), ("gaussian", 1 / 64), ("orthonormal", 1 / 100)])
 def test_default_variances_are_those_of_the_usual_libraries(law, variance):
     assert math.isclose(default_variance(law, rank=8, features=100), variance)
     A = sample_A(adapter(8, alpha=8, law=law), 100, key=jax.random.key(0))
@@ -96,3 +94,13 @@ def test_adapting_again_replaces_the_adapters():
     again = adapt(once, adapter(3, alpha=4), roles="full", key=jax.random.key(1))
     assert again.layers[0].A is None
     assert jnp.array_equal(again.layers[0].W, network.layers[0].W)
+
+
+def test_an_adapted_network_is_drawn_from_two_halves_of_one_key():
+    config, key, widths = adapter(2, alpha=4), jax.random.key(5), (4, 6, 2)
+    found = init_adapted(widths, config, roles=("full", "lora"), key=key, activation="tanh")
+    of_weights, of_adapters = jax.random.split(key)
+    plain = networks.init_network(widths, key=of_weights, activation="tanh")
+    wanted = adapt(plain, config, roles=("full", "lora"), key=of_adapters)
+    assert found.activation == "tanh"
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), found, wanted))

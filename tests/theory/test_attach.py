@@ -1,4 +1,4 @@
-"""Adapters by path, against the adapters of networks."""
+"""Adapters attached by path, against the adapters of networks."""
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ def test_the_kernel_of_adapters_by_path_is_the_closed_form(layout):
 
     lora = attach.adapted_function(f, params, scale=float(network.layers[1].scale), layout=layout)
     truth = kernels.ntk(network, x, outputs="full")
-    assert relative_error(matrix_free.ntk(lora, adapters, x, outputs="full"), truth) < 1e-12
+    assert relative_error(matrix_free.ntk_of_function(lora, adapters, x, outputs="full"), truth) < 1e-12
 
 
 def test_paths_and_layouts_that_do_not_fit_are_refused():

@@ -1,4 +1,4 @@
-"""Kernels within a budget of memory: the same numbers, block by block."""
+"""Kernels within a memory budget: the same numbers, block by block."""
 
 import io
 
@@ -16,7 +16,7 @@ def inputs(N, seed=0):
 
 
 def budget(network, N1, N2, outputs, rows):
-    """Return a budget for the kernel and blocks of the given rows."""
+    """Return a budget for the kernel and for blocks with the given number of rows."""
     entry = 8 * 3 ** {"full": 2, "diagonal": 1, "trace": 0}[outputs]
     return N1 * N2 * entry + 2 * rows * blocks.bytes_per_input(network) + blocks.ARRAYS * rows**2 * entry
 
@@ -31,7 +31,7 @@ def test_blocks_make_the_same_kernel(outputs, second, trained):
     rows = blocks.block_rows(network, 53, second or 53, symmetric=second is None, outputs=outputs, memory=memory)
     assert rows in (8, 9)
     whole = kernels.ntk(network, x1, x2, outputs=outputs)
-    assert relative_error(kernels.ntk(network, x1, x2, outputs=outputs, memory=memory), whole) < 1e-13
+    assert relative_error(blocks.ntk_in_blocks(network, x1, x2, outputs=outputs, memory=memory), whole) < 1e-13
 
 
 @pytest.mark.parametrize("second", [None, 37])
@@ -53,14 +53,14 @@ def test_the_bar_counts_every_block(monkeypatch, second):
 
 def test_one_layer_is_enough_for_blocks():
     network, x = adapted_network((5, 3), "full"), inputs(53)
-    blocked = kernels.ntk(network, x, outputs="trace", memory=budget(network, 53, 53, "trace", 9))
+    blocked = blocks.ntk_in_blocks(network, x, outputs="trace", memory=budget(network, 53, 53, "trace", 9))
     assert relative_error(blocked, kernels.ntk(network, x, outputs="trace")) < 1e-13
 
 
 def test_a_large_budget_needs_no_blocks():
     network = adapted_network((5, 9, 3), "full")
     assert blocks.block_rows(network, 50, 50, symmetric=True, outputs="trace", memory=10**9) is None
-    bounded = kernels.ntk(network, inputs(50), outputs="trace", memory=10**9)
+    bounded = blocks.ntk_in_blocks(network, inputs(50), outputs="trace", memory=10**9)
     assert (bounded == kernels.ntk(network, inputs(50), outputs="trace")).all()
 
 
@@ -94,5 +94,5 @@ def test_a_budget_too_small_for_one_block_is_refused_before_anything_is_computed
     monkeypatch.setattr(blocks, "_factors", None)
     least = budget(network, 50, 50, "trace", 1)
     with pytest.raises(ValueError, match=f"memory must be at least {least} bytes, for a kernel of 20000 and .*; got {least - 1}"):
-        kernels.ntk(network, inputs(50), outputs="trace", memory=least - 1)
+        blocks.ntk_in_blocks(network, inputs(50), outputs="trace", memory=least - 1)
     assert blocks.block_rows(network, 50, 50, symmetric=True, outputs="trace", memory=least) == 1

@@ -1,4 +1,4 @@
-"""Exact signs of eigenvalues against floating point, and refusal of what is not exact."""
+"""Exact signs of eigenvalues against floating point, and errors for inexact input."""
 
 from fractions import Fraction
 
@@ -63,3 +63,40 @@ def test_ragged_or_empty_rows_are_refused(rows):
 def test_a_matrix_that_is_not_symmetric_is_refused(rows):
     with pytest.raises(ValueError, match="must be symmetric"):
         certificates.inertia(certificates.rational_matrix(rows))
+
+
+def test_random_gram_matrices_have_their_rank_and_no_negative_eigenvalue():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        negative, zero, positive = certificates.inertia(certificates.random_gram(4, 2, rng=rng))
+        assert negative == 0
+        assert positive <= 2
+        assert zero == 4 - positive
+
+
+def test_random_entries_are_sixths_of_whole_numbers():
+    M = certificates.random_rational(np.random.default_rng(0), 2, 3)
+    again = certificates.random_rational(np.random.default_rng(0), 2, 3)
+    assert (M.nrows(), M.ncols()) == (2, 3)
+    assert again == M
+    assert all(abs(6 * Fraction(v)) in range(6) for row in certificates.as_strings(M) for v in row)
+
+
+def test_the_trace_is_the_sum_of_the_diagonal():
+    assert certificates.trace(certificates.rational_matrix([["1/2", 7], [0, "1/3"]])) == Fraction(5, 6)
+    with pytest.raises(ValueError, match="must be square; got 1 × 2"):
+        certificates.trace(certificates.rational_matrix([[1, 2]]))
+
+
+@pytest.mark.parametrize("C", [1, 2])
+def test_the_schur_product_repeats_each_entry_over_a_block(C):
+    generator = np.random.default_rng(1)
+    D, G = generator.integers(-3, 4, size=(2 * C, 2 * C)), generator.integers(-3, 4, size=(2, 2))
+    product = certificates.schur_product(*(certificates.rational_matrix(M.tolist()) for M in (D, G)))
+    assert product == certificates.rational_matrix((D * np.kron(G, np.ones((C, C), int))).tolist())
+
+
+def test_the_schur_product_refuses_sizes_that_do_not_fit():
+    matrices = [certificates.rational_matrix(np.eye(size, dtype=int).tolist()) for size in (3, 2)]
+    with pytest.raises(ValueError, match="got 3 × 3 and 2 × 2"):
+        certificates.schur_product(*matrices)

@@ -1,4 +1,4 @@
-"""Chains of stages: what the closed form knows, what it refuses, and what is computed when asked."""
+"""Chains of stages: what the closed form covers, what it refuses, and what is computed on request."""
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +21,9 @@ X = jax.random.normal(jax.random.key(1), (6, 5))
 @pytest.mark.parametrize("outputs", kernels.OUTPUTS)
 def test_a_chain_that_is_a_network_has_its_kernel_by_both_routes(outputs):
     truth = kernels.ntk(NETWORK, X, outputs=outputs)
-    assert relative_error(chains.ntk(STAGES, X, outputs=outputs), truth) < 1e-13
+    assert relative_error(chains.ntk_of_chain(STAGES, X, outputs=outputs), truth) < 1e-13
     identity = (lambda p, h: h, {})
-    by_differentiation = chains.ntk([*STAGES, identity], X, outputs=outputs, fallback=True)
+    by_differentiation = chains.ntk_of_chain([*STAGES, identity], X, outputs=outputs, fallback=True)
     assert relative_error(by_differentiation, truth) < 1e-12
 
 
@@ -38,8 +38,8 @@ def test_a_chain_that_is_a_network_has_its_kernel_by_both_routes(outputs):
 )
 def test_an_unknown_stage_is_named_and_computed_only_when_asked(stages, message):
     with pytest.raises(ValueError, match=message):
-        chains.ntk(stages, X, outputs="trace")
-    K = chains.ntk(stages, X, outputs="trace", fallback=True)
+        chains.ntk_of_chain(stages, X, outputs="trace")
+    K = chains.ntk_of_chain(stages, X, outputs="trace", fallback=True)
     f, params = chains.as_function(stages)
     J = jax.jacobian(lambda p: f(p, X))(params)
     truth = sum(jnp.einsum("icmn,jcmn->ij", *[L.reshape(*L.shape[:2], L.shape[2], -1)] * 2) for L in jax.tree.leaves(J))

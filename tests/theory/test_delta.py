@@ -30,7 +30,7 @@ def test_the_mean_square_norm_is_that_of_sampled_matrices(law, kurtosis, rank, f
     A = jax.vmap(lambda key: sample_matrix(law, (rank, features), factor / rank, key=key))(keys)
     squares = jnp.sum(jax.vmap(delta.m_delta)(A) ** 2, axis=(1, 2))
     expected = delta.mean_square_norm(rank, features, mean_factor=factor, kurtosis=kurtosis)
-    # 5.5 standard errors: fails for one of the nine cases by bad luck with probability below 1e-6.
+    # 5.5 standard errors: the probability that one of the nine cases fails by bad luck is below 1e-6.
     assert abs(squares.mean() - expected) < 5.5 * squares.std() / np.sqrt(len(squares))
 
 
@@ -47,7 +47,7 @@ def test_sharp_ratio_is_where_the_sharp_value_crosses_one(q):
     np.testing.assert_allclose(delta.sharp_value(q, delta.sharp_ratio(q)), 1.0, rtol=1e-14)
 
 
-def test_no_ratio_is_allowed_from_q_one_on():
+def test_no_ratio_is_allowed_for_q_of_at_least_one():
     assert delta.sharp_ratio(1.0) == 0.0
     assert delta.sharp_ratio(4 / 3) == 0.0
 

@@ -37,7 +37,7 @@ def problem():
 
 
 def by_hand(network, x, y, steps, update, loss="squared", batches=None):
-    """Train with numpy arithmetic: `update(name, gradient, parameter, t)` returns what is subtracted."""
+    """Train with NumPy arithmetic; `update(name, gradient, parameter, t)` returns what to subtract."""
     batches = jnp.tile(jnp.arange(len(x)), (steps, 1)) if batches is None else batches
 
     @jax.jit
@@ -123,7 +123,7 @@ def test_a_diverged_run_is_recorded_as_diverged(problem):
     assert run.steps < 30
 
 
-def test_a_large_loss_that_falls_is_no_divergence(problem):
+def test_a_large_loss_that_falls_is_not_a_divergence(problem):
     network, x, y = problem
     run = train(network, x, 1e5 * y, rates=1e-6, steps=3)
     assert run.losses[0] > 1e9
@@ -185,9 +185,7 @@ def test_linear_flow_is_the_flow_of_a_model_linear_in_what_trains(problem):
     network = init_network((3, 2), key=jax.random.key(5))
     K = as_matrix(weighted_ntk(network, 0.1, x, outputs="full"))
     (end,) = gradient_flow(network, x, y, rates=0.1, times=[3.0])
-    np.testing.assert_allclose(
-        forward(end, x).ravel(), linear_flow(K, forward(network, x).ravel(), y.ravel(), 3.0), rtol=1e-7
-    )
+    np.testing.assert_allclose(forward(end, x).ravel(), linear_flow(K, forward(network, x).ravel(), y.ravel(), 3.0), rtol=1e-7)
 
 
 def test_kernel_terms_sum_to_the_weighted_kernel_with_rates_by_name(problem):

@@ -40,9 +40,9 @@ def test_dual_and_primal_share_their_non_zero_eigenvalues(roles):
     network, x, y = example(roles)
     outputs, J, K = networks.forward(network, x), fisher.jacobian(network, x), kernels.ntk(network, x, outputs="full")
     for loss, kind in itertools.product(LOSSES, fisher.KINDS):
-        R = fisher.loss_factor(outputs, loss=loss, kind=kind, targets=targets_of(kind, outputs, y, loss))
-        F = np.linalg.eigvalsh(fisher.primal(J, R, reduction="sum"))[::-1]
-        G = np.linalg.eigvalsh(fisher.dual(K, R, reduction="sum"))[::-1]
+        R = fisher.output_factor(outputs, loss=loss, kind=kind, targets=targets_of(kind, outputs, y, loss))
+        F = np.linalg.eigvalsh(fisher.fisher_matrix(J, R, reduction="sum"))[::-1]
+        G = np.linalg.eigvalsh(fisher.dual_matrix(K, R, reduction="sum"))[::-1]
         both = min(len(F), len(G))
         np.testing.assert_allclose(F[:both], G[:both], atol=1e-13 * F[0])
         np.testing.assert_allclose(np.concatenate([F[both:], G[both:]]), 0, atol=1e-13 * F[0])
@@ -51,15 +51,15 @@ def test_dual_and_primal_share_their_non_zero_eigenvalues(roles):
 def test_the_mean_is_the_sum_over_the_number_of_inputs():
     J, R = np.ones((2, 3, 4)), np.ones((2, 3, 1))
     K = np.einsum("icp,jdp->ijcd", J, J)
-    np.testing.assert_allclose(fisher.primal(J, R, reduction="sum"), 2 * fisher.primal(J, R, reduction="mean"))
-    np.testing.assert_allclose(fisher.dual(K, R, reduction="sum"), 2 * fisher.dual(K, R, reduction="mean"))
+    np.testing.assert_allclose(fisher.fisher_matrix(J, R, reduction="sum"), 2 * fisher.fisher_matrix(J, R, reduction="mean"))
+    np.testing.assert_allclose(fisher.dual_matrix(K, R, reduction="sum"), 2 * fisher.dual_matrix(K, R, reduction="mean"))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_exact_fisher_is_the_hessian_of_the_divergence(loss):
     network, x, _ = example(("full", "lora"))
-    R = fisher.loss_factor(networks.forward(network, x), loss=loss, kind="exact")
-    F = fisher.primal(fisher.jacobian(network, x), R, reduction="mean")
+    R = fisher.output_factor(networks.forward(network, x), loss=loss, kind="exact")
+    F = fisher.fisher_matrix(fisher.jacobian(network, x), R, reduction="mean")
     assert relative_error(F, fisher.exact_by_hessian(network, x, loss=loss, reduction="mean")) < 1e-12
 
 
@@ -67,13 +67,13 @@ def test_the_exact_fisher_is_the_hessian_of_the_divergence(loss):
 def test_the_empirical_and_monte_carlo_fishers_are_sums_of_outer_products(loss):
     network, x, y = example(("full", "lora"))
     outputs, J = networks.forward(network, x), fisher.jacobian(network, x)
-    G = fisher.loss_gradients(network, x, y, loss=loss)
-    R = fisher.loss_factor(outputs, loss=loss, kind="empirical", targets=y)
-    assert relative_error(fisher.primal(J, R, reduction="sum"), G.T @ G) < 1e-13
+    G = fisher.parameter_gradients(network, x, y, loss=loss)
+    R = fisher.output_factor(outputs, loss=loss, kind="empirical", targets=y)
+    assert relative_error(fisher.fisher_matrix(J, R, reduction="sum"), G.T @ G) < 1e-13
     draws = fisher.sample_targets(outputs, loss=loss, draws=5, key=jax.random.key(3))
-    truth = sum(g.T @ g for g in (fisher.loss_gradients(network, x, draw, loss=loss) for draw in draws)) / 5
-    R = fisher.loss_factor(outputs, loss=loss, kind="monte-carlo", targets=draws)
-    assert relative_error(fisher.primal(J, R, reduction="sum"), truth) < 1e-13
+    truth = sum(g.T @ g for g in (fisher.parameter_gradients(network, x, draw, loss=loss) for draw in draws)) / 5
+    R = fisher.output_factor(outputs, loss=loss, kind="monte-carlo", targets=draws)
+    assert relative_error(fisher.fisher_matrix(J, R, reduction="sum"), truth) < 1e-13
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -81,9 +81,9 @@ def test_the_monte_carlo_fisher_is_unbiased_for_the_exact_one_and_the_empirical_
     outputs = jnp.array([[1.0, -0.5, 0.3], [0.0, 2.0, -1.0]])
     draws = fisher.sample_targets(outputs, loss=loss, draws=40_000, key=jax.random.key(0))
     factors = {
-        "monte-carlo": fisher.loss_factor(outputs, loss=loss, kind="monte-carlo", targets=draws),
-        "exact": fisher.loss_factor(outputs, loss=loss, kind="exact"),
-        "empirical": fisher.loss_factor(outputs, loss=loss, kind="empirical", targets=jax.nn.one_hot(jnp.array([1, 1]), 3)),
+        "monte-carlo": fisher.output_factor(outputs, loss=loss, kind="monte-carlo", targets=draws),
+        "exact": fisher.output_factor(outputs, loss=loss, kind="exact"),
+        "empirical": fisher.output_factor(outputs, loss=loss, kind="empirical", targets=jax.nn.one_hot(jnp.array([1, 1]), 3)),
     }
     M = {kind: R @ R.transpose(0, 2, 1) for kind, R in factors.items()}
     # Entries of g gᵀ have variance at most 2 (squared loss) and 1 (cross-entropy): six standard errors.
@@ -116,16 +116,16 @@ def test_sampled_targets_repeat_with_their_key():
 def test_options_are_named_and_shapes_are_checked():
     outputs = jnp.zeros((2, 3))
     with pytest.raises(ValueError, match="kind must be one of exact, monte-carlo, empirical; got 'true'"):
-        fisher.loss_factor(outputs, loss="squared", kind="true")
+        fisher.output_factor(outputs, loss="squared", kind="true")
     with pytest.raises(ValueError, match="loss must be one of squared, cross-entropy; got 'mse'"):
-        fisher.loss_factor(outputs, loss="mse", kind="exact")
+        fisher.output_factor(outputs, loss="mse", kind="exact")
     with pytest.raises(ValueError, match=r"exact Fisher must have shape None; got \(2, 3\)"):
-        fisher.loss_factor(outputs, loss="squared", kind="exact", targets=outputs)
+        fisher.output_factor(outputs, loss="squared", kind="exact", targets=outputs)
     for targets in (None, jnp.zeros((2, 2))):
         with pytest.raises(ValueError, match=r"empirical Fisher must have shape \(2, 3\)"):
-            fisher.loss_factor(outputs, loss="squared", kind="empirical", targets=targets)
+            fisher.output_factor(outputs, loss="squared", kind="empirical", targets=targets)
     for targets in (None, outputs):
         with pytest.raises(ValueError, match="monte-carlo Fisher must have shape"):
-            fisher.loss_factor(outputs, loss="squared", kind="monte-carlo", targets=targets)
+            fisher.output_factor(outputs, loss="squared", kind="monte-carlo", targets=targets)
     with pytest.raises(ValueError, match="reduction must be one of sum, mean; got 'batchmean'"):
-        fisher.primal(jnp.zeros((2, 3, 4)), jnp.zeros((2, 3, 1)), reduction="batchmean")
+        fisher.fisher_matrix(jnp.zeros((2, 3, 4)), jnp.zeros((2, 3, 1)), reduction="batchmean")

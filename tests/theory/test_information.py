@@ -39,7 +39,7 @@ def test_regularised_information_is_half_a_log_determinant(seed):
 
 
 def test_values_by_hand():
-    assert information.rank(SPECTRUM) == 3
+    assert information.numerical_rank(SPECTRUM) == 3
     assert information.information_bits(SPECTRUM, unit="bits") == pytest.approx(0)
     assert information.information_bits_as_printed(SPECTRUM) == pytest.approx(2.625)
     assert information.regularised_information(SPECTRUM, tau=1, unit="bits") == pytest.approx(0.5 * math.log2(5 * 2 * 1.25))
@@ -122,8 +122,8 @@ def test_order_zero_counts_the_positive_eigenvalues():
 
 def test_the_tolerance_decides_what_counts_as_positive():
     values = np.array([1.0, 1e-9])
-    assert information.rank(values) == 2
-    assert information.rank(values, tolerance=1e-8) == 1
+    assert information.numerical_rank(values) == 2
+    assert information.numerical_rank(values, tolerance=1e-8) == 1
     strict, loose = (information.information_bits(values, unit="nats", tolerance=t) for t in (0.0, 1e-8))
     assert loose == 0
     assert strict == pytest.approx(0.5 * math.log(1e-9))
@@ -146,12 +146,12 @@ def test_many_spectra_at_once():
 
 
 def test_the_tolerance_is_relative_to_each_spectrum_of_a_stack():
-    np.testing.assert_array_equal(information.rank([[1.0, 1e-3], [1e6, 1e-3]], tolerance=1e-6), [2, 1])
+    np.testing.assert_array_equal(information.numerical_rank([[1.0, 1e-3], [1e6, 1e-3]], tolerance=1e-6), [2, 1])
 
 
 def test_eigenvalues_that_are_zero_up_to_rounding_are_allowed():
     values = np.array([1.0, -1e-17, 1e-17])
-    assert information.rank(values) == 1
+    assert information.numerical_rank(values) == 1
     assert information.renyi(values, order=0.01, unit="nats") == pytest.approx(0)
 
 
@@ -174,9 +174,9 @@ def test_a_zero_matrix_has_an_empty_product_and_no_entropy():
         ([-1.0, -2.0], "negative beyond rounding"),
     ],
 )
-def test_what_is_no_spectrum_is_refused(values, message):
+def test_invalid_spectra_are_refused(values, message):
     for function, options in [
-        (information.rank, {}),
+        (information.numerical_rank, {}),
         (information.information_bits, {"unit": "nats"}),
         (information.information_bits_as_printed, {}),
         (information.regularised_information, {"tau": 1.0, "unit": "nats"}),
@@ -202,4 +202,4 @@ def test_options_out_of_range_are_refused():
         information.information_bits(SPECTRUM, unit="2")
     for tolerance in (-1e-9, 1.0, math.nan):
         with pytest.raises(ValueError, match="tolerance must lie in"):
-            information.rank(SPECTRUM, tolerance=tolerance)
+            information.numerical_rank(SPECTRUM, tolerance=tolerance)

@@ -1,4 +1,4 @@
-"""Closed-form kernels against automatic differentiation, which knows nothing of them."""
+"""Closed-form kernels against automatic differentiation, which is independent of them."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def test_the_kernel_equals_automatic_differentiation(roles, activation, trained)
     assert relative_error(kernels.ntk(network, x1, x2, outputs="diagonal"), jnp.einsum("ijcc->ijc", truth)) < 1e-12
 
 
-# Sizes at which the symmetric kernel is halved never, once and twice, unevenly.
+# Sizes at which the symmetric kernel is halved never, once, and twice with unequal halves.
 @pytest.mark.parametrize(
     ("N", "outputs", "trained"), [(90, "trace", True), (259, "full", True), (517, "diagonal", True), (517, "trace", False)]
 )
@@ -46,7 +46,7 @@ def test_halves_of_a_symmetric_kernel_make_the_whole(N, outputs, trained):
     truth = jnp.einsum(kept, reference.ntk(network, x, x))
     assert relative_error(K, truth) < 1e-12
     assert relative_error(sum(kernels.ntk_terms(network, x, outputs=outputs).values()), truth) < 1e-12
-    assert (kernels.mirror(K) == K).mean() > (0.4 if N >= 2 * kernels.LEAST_ROWS else 0)
+    assert (kernels.transpose_block(K) == K).mean() > (0.4 if N >= 2 * kernels.LEAST_ROWS else 0)
 
 
 def test_of_a_symmetric_kernel_little_more_than_half_is_computed():
@@ -68,14 +68,14 @@ def test_float32_is_within_its_rounding_of_float64():
     single = jax.tree.map(lambda a: a.astype(jnp.float32), network)
     K = kernels.ntk(single, x.astype(jnp.float32), outputs="trace")
     assert K.dtype == jnp.float32
-    # Rounding alone gives about 1e-6; a pre-activation that float32 puts on the other side of ReLU's kink, up to 1e-4.
+    # Rounding alone causes about 1e-6; a pre-activation that float32 puts on the other side of ReLU's kink, up to 1e-4.
     assert 1e-9 < relative_error(K.astype(jnp.float64), kernels.ntk(network, x, outputs="trace")) < 1e-3
 
 
 def test_only_a_zero_B_that_is_known_is_skipped():
     network = adapted_network((5, 9, 3), "lora", trained=False)
-    assert kernels.silent(network) == {"A1", "A2"}
-    assert kernels.silent(adapted_network((5, 9, 3), "lora")) == frozenset()
+    assert kernels.zero_gradient_matrices(network) == {"A1", "A2"}
+    assert kernels.zero_gradient_matrices(adapted_network((5, 9, 3), "lora")) == frozenset()
     x = jax.random.normal(jax.random.key(7), (4, 5))
     traced = jax.jit(lambda network: kernels.ntk(network, x, outputs="trace"))(network)
     np.testing.assert_allclose(traced, kernels.ntk(network, x, outputs="trace"), rtol=1e-13)
@@ -90,7 +90,7 @@ def test_what_is_skipped_is_not_computed():
         return compiled.cost_analysis()["flops"]
 
     plain = kernels._ntk_jit.lower(adapted_network((64, 64, 64, 1), "full", trained=False), x, None, "trace", frozenset())
-    assert work(kernels.silent(network)) < plain.compile().cost_analysis()["flops"] < work(frozenset())
+    assert work(kernels.zero_gradient_matrices(network)) < plain.compile().cost_analysis()["flops"] < work(frozenset())
 
 
 @pytest.mark.parametrize("name", ["W2", "A1", "B2"])
@@ -168,7 +168,7 @@ def test_full_rank_orthonormal_A_gives_the_kernel_of_full_fine_tuning():
 
 def test_merging_the_adapters_keeps_the_function_and_trains_everything():
     network = adapted_network((5, 9, 3), "lora")
-    merged = kernels.train_in_full(network)
+    merged = kernels.as_full_fine_tuning(network)
     x = jax.random.normal(jax.random.key(7), (4, 5))
     np.testing.assert_allclose(networks.forward(merged, x), networks.forward(network, x), rtol=1e-12, atol=1e-13)
     assert set(networks.trained_parameters(merged)) == {"W1", "W2"}

@@ -1,4 +1,4 @@
-"""Laws of random matrices: moments, supports, and refusal of bad input."""
+"""Laws of random matrices: moments, supports, and errors for bad input."""
 
 import jax
 import jax.numpy as jnp

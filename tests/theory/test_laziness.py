@@ -10,12 +10,12 @@ import pytest
 from lorantk.theory.adapters import adapt, adapter
 from lorantk.theory.dynamics import STATUS, gradient_flow, sized_rates, train, weighted_ntk
 from lorantk.theory.kernels import gradient_factors, ntk_terms
-from lorantk.theory.laziness import flow_growth, journey, laziness, movement
+from lorantk.theory.laziness import flow_growth, kernel_change, laziness, movement
 from lorantk.theory.networks import Layer, Network, forward, init_network
 
 
 def one_layer(activation, last, seed=0):
-    """One example and a network whose layer 2 alone is adapted: the last one, or one below a frozen layer."""
+    """Return one example and a network with an adapter only in layer 2: the last layer, or one below a frozen layer."""
     widths = (3, 8, 1) if last else (3, 8, 8, 1)
     network = init_network(widths, key=jax.random.key(seed), activation=activation)
     roles = ("frozen", "lora") if last else ("frozen", "lora", "frozen")
@@ -67,7 +67,7 @@ def test_movement_falls_like_the_inverse_square_of_laziness():
     np.testing.assert_allclose(rho * Z**2, 1, rtol=1e-13)
 
 
-def test_rows_of_zeros_a_scale_of_zero_and_a_rate_of_zero_change_nothing_in_a_journey():
+def test_rows_of_zeros_a_scale_of_zero_and_a_rate_of_zero_change_nothing_in_the_kernels_change():
     W1, W2, W3 = init_network((3, 8, 8, 1), key=jax.random.key(0)).layers
     A, B = jax.random.normal(jax.random.key(1), (2, 8)), jnp.zeros((8, 2))
     frozen = Network((replace(W1, role="frozen"), Layer(W2.W, A, B, 1.0, "lora-fa"), replace(W3, role="frozen")), "relu")
@@ -75,16 +75,16 @@ def test_rows_of_zeros_a_scale_of_zero_and_a_rate_of_zero_change_nothing_in_a_jo
     none = Layer(W3.W, jax.random.normal(jax.random.key(2), (5, 8)), jnp.zeros((1, 5)), 0.0, "lora")
     x, y = jax.random.normal(jax.random.key(3), (4, 3)), jnp.array([[1.0], [-1.0], [1.0], [-1.0]])
     options = {"step": 0.5, "fraction": 0.5, "steps": 300}
-    expected = journey(frozen, x, y, relative={"B": 1.0}, **options)
+    expected = kernel_change(frozen, x, y, relative={"B": 1.0}, **options)
     network = Network((frozen.layers[0], padded, none), "relu")
-    found = journey(network, x, y, relative={"A": 0.0, "B": 1.0}, **options)
+    found = kernel_change(network, x, y, relative={"A": 0.0, "B": 1.0}, **options)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     assert expected.status == STATUS.index("reached")
-    moving = journey(network, x, y, relative={"A": 1.0, "B": 1.0}, **options)
+    moving = kernel_change(network, x, y, relative={"A": 1.0, "B": 1.0}, **options)
     assert abs(moving.raw / expected.raw - 1) > 1e-3
 
 
-def test_a_journey_tells_how_much_the_trace_of_the_weighted_kernel_grew():
+def test_the_kernels_change_tells_how_much_the_trace_of_the_weighted_kernel_grew():
     network, x, y = one_layer("relu", last=False)
     relative, start = {"A": 1.0, "B": 1.0}, (forward(network, x) - y)[0, 0] ** 2 / 2
     rates = sized_rates(network, x, relative, 0.5)
@@ -93,6 +93,6 @@ def test_a_journey_tells_how_much_the_trace_of_the_weighted_kernel_grew():
     def trace(net):
         return sum(rates[name[0]] * K[0, 0] for name, K in ntk_terms(net, x, outputs="trace").items())
 
-    growth = journey(network, x, y, relative=relative, step=0.5, fraction=0.5, steps=300).growth
+    growth = kernel_change(network, x, y, relative=relative, step=0.5, fraction=0.5, steps=300).growth
     np.testing.assert_allclose(growth, trace(end) / trace(network), rtol=1e-10)
     assert abs(growth - 1) > 1e-3

@@ -1,4 +1,4 @@
-"""Networks: forward pass against a plain loop, parameters by name, refusal of shapes that do not fit."""
+"""Networks: forward pass against a plain loop, parameters by name, errors for shapes that do not fit."""
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,19 @@ def test_trained_parameters_follow_the_roles_and_can_be_put_back():
     assert (doubled.layers[1].A == network.layers[1].A).all()
 
 
+def test_new_roles_change_what_trains_and_leave_the_matrices():
+    network = adapt(
+        networks.init_network((3, 5, 2), key=jax.random.key(0)), adapter(2, scale=1.0), roles="lora", key=jax.random.key(1)
+    )
+    changed = networks.with_roles(network, ("frozen", "full"))
+    assert list(networks.trained_parameters(changed)) == ["W2"]
+    for one, other in zip(jax.tree.leaves(changed), jax.tree.leaves(network), strict=True):
+        assert jnp.array_equal(one, other)
+    assert list(networks.trained_parameters(networks.with_roles(network, "lora-fa"))) == ["B1", "B2"]
+    with pytest.raises(ValueError, match="roles must be 2 of"):
+        networks.with_roles(network, ("full",))
+
+
 def test_effective_weight_adds_the_scaled_product():
     network = networks.init_network((3, 4), key=jax.random.key(0))
     network = adapt(network, adapter(2, scale=5.0), roles="lora", key=jax.random.key(1))
@@ -85,8 +98,19 @@ def test_effective_weight_adds_the_scaled_product():
     assert float(jnp.abs(networks.effective_weight(layer) - layer.W).max()) > 0
 
 
+@pytest.mark.parametrize("role", ["full", "lora"])
+def test_the_change_of_a_weight_keeps_the_digits_that_a_difference_loses(role):
+    network = networks.init_network((3, 4), key=jax.random.key(0))
+    before = adapt(network, adapter(2, scale=5.0), roles=role, key=jax.random.key(1)).layers[0]
+    kind = {"full": "W", "lora": "B"}[role]
+    step = 1e-20 if role == "lora" else 1e-3
+    moved = networks.replace(before, **{kind: getattr(before, kind) + step})
+    expected = jnp.full((4, 3), step) if role == "full" else 5.0 * step * jnp.ones((4, 2)) @ before.A
+    np.testing.assert_allclose(networks.weight_change(before, moved), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("widths", [(), (3,), (3, 0, 1), (3, -2)])
-def test_widths_that_make_no_network_are_refused(widths):
+def test_invalid_widths_are_refused(widths):
     with pytest.raises(ValueError, match="at least two positive integers"):
         networks.init_network(widths, key=jax.random.key(0))
 

@@ -54,7 +54,7 @@ def test_the_objectives_equal_inner_products_of_loss_gradients(roles, loss):
     g1, g2 = gradients(network, clean, loss), gradients(network, other, loss)
     truth = g1 @ g2.T
     lengths = np.linalg.norm(g1, axis=1)[:, None] * np.linalg.norm(g2, axis=1)
-    left, right = (objectives.loss_factors(network, *batch, loss=loss) for batch in (clean, other))
+    left, right = (objectives.loss_gradient_factors(network, *batch, loss=loss) for batch in (clean, other))
     for form, expected in (("signed", truth), ("absolute", np.abs(truth)), ("cosine", truth / lengths)):
         value = objectives.alignment(left, right, form=form)
         np.testing.assert_allclose(value, expected, rtol=1e-11, atol=1e-12)
@@ -63,7 +63,7 @@ def test_the_objectives_equal_inner_products_of_loss_gradients(roles, loss):
 
 def test_the_kernel_between_the_output_gradients_is_the_signed_objective():
     network, clean, other = setting("lora", "lora")
-    g1, g2 = (objectives.loss_gradient(networks.forward(network, x), t, loss="squared") for x, t in (clean, other))
+    g1, g2 = (objectives.output_gradients(networks.forward(network, x), t, loss="squared") for x, t in (clean, other))
     K = kernels.ntk(network, clean[0], other[0], outputs="full")
     through_kernel = jnp.einsum("ic,ijcd,jd->ij", g1, K, g2)
     signed = objectives.objective(network, clean, other, loss="squared", form="signed")
@@ -72,7 +72,7 @@ def test_the_kernel_between_the_output_gradients_is_the_signed_objective():
 
 def test_the_traced_kernel_does_not_give_the_objective():
     network, clean, other = setting("lora", "lora")
-    g1, g2 = (objectives.loss_gradient(networks.forward(network, x), t, loss="squared") for x, t in (clean, other))
+    g1, g2 = (objectives.output_gradients(networks.forward(network, x), t, loss="squared") for x, t in (clean, other))
     wrong = (g1 @ g2.T) * kernels.ntk(network, clean[0], other[0], outputs="trace") / C
     signed = objectives.objective(network, clean, other, loss="squared", form="signed")
     assert float(jnp.abs(wrong - signed).max() / jnp.abs(signed).max()) > 0.05
@@ -89,13 +89,13 @@ def test_losses_are_those_of_one_sample_each():
 def test_the_output_gradient_is_the_derivative_of_the_loss(loss):
     F, t = jax.random.normal(jax.random.key(0), (N1, C)), jax.nn.softmax(jax.random.normal(jax.random.key(1), (N1, C)))
     truth = jax.grad(lambda F: objectives.loss_values(F, t, loss=loss).sum())(F)
-    np.testing.assert_allclose(objectives.loss_gradient(F, t, loss=loss), truth, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(objectives.output_gradients(F, t, loss=loss), truth, rtol=1e-12, atol=1e-14)
 
 
 def test_adapted_factors_are_those_of_the_lora_network_at_the_start():
     network, (x, t), _ = setting()
     lora = adapt(network, adapter(2, alpha=5), roles=("full", "lora"), key=jax.random.key(9))
-    full = objectives.loss_factors(network, x, t, loss="cross-entropy")
+    full = objectives.loss_gradient_factors(network, x, t, loss="cross-entropy")
     adapters = {f"W{l}": (layer.scale, layer.A) for l, layer in enumerate(lora.layers, 1) if layer.A is not None}
     factors = objectives.adapt_factors(full, adapters)
     truth = objectives.objective(lora, (x, t), (x, t), loss="cross-entropy", form="signed")
@@ -104,9 +104,9 @@ def test_adapted_factors_are_those_of_the_lora_network_at_the_start():
 
 def test_sampled_objectives_have_the_mean_of_the_closed_form():
     network, clean, other = setting()
-    left, right = (objectives.loss_factors(network, *batch, loss="squared") for batch in (clean, other))
+    left, right = (objectives.loss_gradient_factors(network, *batch, loss="squared") for batch in (clean, other))
     config = adapter(2, scale=1.5, law="rademacher", variance=0.3)
-    draws = objectives.sample_lora(
+    draws = objectives.sample_alignments(
         left, right, config, matrices=("W2",), draws=4000, key=jax.random.key(0), forms=("signed", "cosine")
     )
     terms = [objectives.alignment({m: left[m]}, {m: right[m]}, form="signed") for m in ("W1", "W2")]
@@ -119,14 +119,16 @@ def test_sampled_objectives_have_the_mean_of_the_closed_form():
 
 def test_options_of_a_sample_are_given_by_name():
     with pytest.raises(TypeError, match="positional"):
-        objectives.sample_lora({}, {}, adapter(2, scale=1.0), (), 1, jax.random.key(0), ("signed",))
+        objectives.sample_alignments({}, {}, adapter(2, scale=1.0), (), 1, jax.random.key(0), ("signed",))
 
 
 def test_one_sampled_adapter_gives_the_objectives_of_its_network():
     network, clean, other = setting()
-    left, right = (objectives.loss_factors(network, *batch, loss="squared") for batch in (clean, other))
+    left, right = (objectives.loss_gradient_factors(network, *batch, loss="squared") for batch in (clean, other))
     config = adapter(2, scale=1.5, law="gaussian", variance=0.3)
-    drawn = objectives.sample_lora(left, right, config, matrices=("W1",), draws=1, key=jax.random.key(5), forms=objectives.FORMS)
+    drawn = objectives.sample_alignments(
+        left, right, config, matrices=("W1",), draws=1, key=jax.random.key(5), forms=objectives.FORMS
+    )
     A = sample_A(config, 4, key=jax.random.split(jax.random.split(jax.random.key(5), 1)[0], 1)[0])
     pair = [objectives.adapt_factors(side, {"W1": (1.5, A)}) for side in (left, right)]
     for form in objectives.FORMS:
@@ -137,7 +139,7 @@ def test_the_cosine_of_a_sample_with_itself_is_one_and_ignores_the_scale():
     network, clean, other = setting("lora", "lora")
     cosine = objectives.objective(network, clean, clean, loss="squared", form="cosine")
     np.testing.assert_allclose(jnp.diag(cosine), 1, rtol=1e-12)
-    left, right = (objectives.loss_factors(network, *b, loss="squared") for b in (clean, other))
+    left, right = (objectives.loss_gradient_factors(network, *b, loss="squared") for b in (clean, other))
     scaled = {name: (3 * u, 5 * v) for name, (u, v) in left.items()}
     value = objectives.alignment(scaled, right, form="cosine")
     np.testing.assert_allclose(value, objectives.alignment(left, right, form="cosine"), rtol=1e-12, atol=1e-15)
@@ -181,7 +183,7 @@ def test_one_step_on_the_poison_moves_the_clean_loss_by_minus_the_signed_objecti
 
 def sample(factors, matrices=("W1",), forms=("signed",)):
     config = adapter(2, scale=1.0)
-    return objectives.sample_lora(factors, factors, config, matrices=matrices, draws=1, key=jax.random.key(0), forms=forms)
+    return objectives.sample_alignments(factors, factors, config, matrices=matrices, draws=1, key=jax.random.key(0), forms=forms)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def sample(factors, matrices=("W1",), forms=("signed",)):
         (lambda n, c, o: objectives.objective(n, c, (o[0], o[1][:, :2]), loss="squared", form="signed"), r"shape \(5, 3\)"),
         (lambda n, c, o: objectives.objective(n, c, (o[0], o[1][:4]), loss="squared", form="signed"), r"shape \(5, 3\); got"),
         (lambda n, c, o: objectives.loss_values(o[0][:, :2], o[1], loss="squared"), r"shape \(5, 2\); got \(5, 3\)"),
-        (lambda n, c, o: objectives.adapt_factors({"W1": (c[0], c[0])}, {"W2": (1.0, c[0])}), "must be of W1; got W2"),
+        (lambda n, c, o: objectives.adapt_factors({"W1": (c[0], c[0])}, {"W2": (1.0, c[0])}), "must be for some of W1; got W2"),
         (lambda n, c, o: sample({"W1": c}, forms=("signed", "abs")), "forms must be some of signed, absolute, cosine; got abs"),
         (lambda n, c, o: sample({"W1": c}, matrices=("W2",)), "matrices must be some of W1; got W2"),
         (lambda n, c, o: objectives.alignment({"W1": c}, {"W2": o}, form="signed"), "the same matrices"),

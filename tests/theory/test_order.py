@@ -140,3 +140,25 @@ def test_the_loewner_value_is_the_smallest_multiple_that_dominates():
     assert abs(jnp.linalg.eigvalsh(t * reference_kernel - K)[0]) < 1e-10
     np.testing.assert_allclose(order.loewner_top(3 * reference_kernel, reference_kernel), 3, rtol=1e-10)
     assert jnp.isnan(order.loewner_top(K, -reference_kernel))
+
+
+def test_many_ridges_at_once_are_those_of_one_at_a_time():
+    rng = np.random.default_rng(0)
+    As, features, ridges = rng.standard_normal((3, 2, 9)), rng.standard_normal((5, 9)), (1e-3, 0.5, 40.0)
+    tops = order.ridge_tops(As, features, ridges)
+    expected = [[order.ridge_top(A, features, ridge) for ridge in ridges] for A in As]
+    np.testing.assert_allclose(tops, expected, rtol=1e-9)
+
+
+def test_many_ridges_are_all_positive():
+    with pytest.raises(ValueError, match="positive"):
+        order.ridge_tops(np.ones((1, 1, 2)), np.ones((1, 2)), (1.0, 0.0))
+
+
+@pytest.mark.parametrize("layers", [1, 6])
+def test_the_probability_of_failure_inverts_the_gram_value(layers):
+    config = adapter(4, alpha=8)
+    failure = order.gram_failure(config, 100, 1024, layers=layers)
+    assert 0 < failure < 1
+    assert order.gram_value(config, 100, 1024, layers=layers, failure=failure) == pytest.approx(1)
+    assert order.gram_failure(config, 1024, 1024) == 1

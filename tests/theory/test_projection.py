@@ -12,7 +12,7 @@ RHOS = [0.0, 0.3, -0.7, 0.95]
 
 
 def pair(rho, n=6, seed=0):
-    """Return two vectors of cosine rho, of lengths other than 1."""
+    """Return two vectors with cosine rho and lengths other than 1."""
     Q = np.linalg.qr(np.random.default_rng(seed).normal(size=(n, 2)))[0]
     return 2 * Q[:, 0], 0.5 * (rho * Q[:, 0] + np.sqrt(1 - rho**2) * Q[:, 1])
 
@@ -23,7 +23,7 @@ def cosines(rank, rho, seed=1, **options):
 
 
 def within(sample, expected, errors=5):
-    """Whether the mean of a sample lies within that many standard errors of its expectation."""
+    """Say whether the mean of a sample lies within that many standard errors of its expectation."""
     return abs(sample.mean() - expected) <= errors * sample.std() / np.sqrt(len(sample)) + 1e-12
 
 
@@ -61,9 +61,7 @@ def test_the_mean_is_the_integral_of_the_law(rank, rho):
 
 def test_rank_two_has_an_elementary_mean():
     x = np.linspace(0.01, 0.99, 20)
-    np.testing.assert_allclose(
-        projection.mean_squared_cosine(2, np.sqrt(x)), 1 + (1 - x) * np.log1p(-x) / (2 * x), rtol=1e-13
-    )
+    np.testing.assert_allclose(projection.mean_squared_cosine(2, np.sqrt(x)), 1 + (1 - x) * np.log1p(-x) / (2 * x), rtol=1e-13)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 10, 1000])
@@ -213,9 +211,11 @@ def test_bad_input_is_refused(call, message):
 def test_the_sum_over_j_equals_the_hypergeometric_function():
     for rank, rho in ((3, 0.5), (10, 0.8)):
         j = np.arange(400)
-        weights = np.exp(
-            special.gammaln(rank / 2 + j) - special.gammaln(rank / 2) - special.gammaln(j + 1)
-        ) * (1 - rho**2) ** (rank / 2) * rho ** (2 * j)
+        weights = (
+            np.exp(special.gammaln(rank / 2 + j) - special.gammaln(rank / 2) - special.gammaln(j + 1))
+            * (1 - rho**2) ** (rank / 2)
+            * rho ** (2 * j)
+        )
         np.testing.assert_allclose(
             1 - (weights * (rank - 1) / (rank + 2 * j)).sum(), projection.mean_squared_cosine(rank, rho), rtol=1e-12
         )

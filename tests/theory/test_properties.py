@@ -1,7 +1,7 @@
-"""Properties that hold for every input: drawn shapes, types and sizes from 1e-8 to 1e8, with degenerate data among them.
+"""Properties that hold for every input: random shapes, types and sizes from 1e-8 to 1e8, including degenerate data.
 
-Examples are derandomised: a run tries the same ones each time, so that no run fails by bad luck and none finds anything new;
-set ``HYPOTHESIS_SEARCH=1`` to look at other ones. JAX compiles a program for each shape, so shapes come from short lists.
+Examples are derandomised: every run tries the same ones, so that no run fails by bad luck and none finds anything new. Set
+``HYPOTHESIS_SEARCH=1`` to try others. JAX compiles a program for each shape, so shapes come from short lists.
 """
 
 import os
@@ -16,7 +16,7 @@ from flint import fmpq_mat
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lorantk.experiments import statistics
+from lorantk.experiments.common import statistics
 from lorantk.theory import (
     certificates,
     conditions,
@@ -42,14 +42,14 @@ SEARCH = bool(os.environ.get("HYPOTHESIS_SEARCH"))
 
 
 def examples(count):
-    """Try so many examples: always the same, with no limit of time."""
+    """Try `count` examples, always the same ones, without a time limit."""
     return settings(max_examples=count, derandomize=not SEARCH, deadline=None, database=None)
 
 
 seeds = st.integers(0, 2**31 - 1)
-# Powers of ten: sizes that a unit of the data, of the loss or of a weight may have.
+# Powers of ten: possible scales of the units of data, loss or weights.
 sizes = st.integers(-8, 8).map(lambda power: 10.0**power)
-# Widths, activation, roles; the last of 1 output, the second of an adapter as wide as its layer.
+# Widths, activation, roles; the last network has 1 output, the second an adapter as wide as its layer.
 NETWORKS = [
     ((4, 6, 5, 2), "relu", ("full", "lora", "lora")),
     ((3, 3, 3, 2), "erf", ("lora", "lora-fa", "full")),
@@ -60,7 +60,7 @@ ROWS = 6
 
 @st.composite
 def data(draw, rows, columns):
-    """A matrix of which rows may repeat, be multiples of each other or vanish, of any size."""
+    """Draw a matrix of any scale, whose rows may repeat, be multiples of each other or be zero."""
     rng = np.random.default_rng(draw(seeds))
     rank = draw(st.integers(1, min(rows, columns)))
     x = rng.normal(size=(rows, rank)) @ rng.normal(size=(rank, columns))
@@ -71,31 +71,31 @@ def data(draw, rows, columns):
 
 @st.composite
 def spectrum(draw):
-    """Eigenvalues of a positive semi-definite matrix, not all 0: some equal, some 0, over sixteen orders of magnitude."""
+    """Draw eigenvalues of a non-zero positive semi-definite matrix: some equal, some 0, over sixteen orders of magnitude."""
     powers = draw(st.lists(st.integers(-8, 8), min_size=1, max_size=8))
     values = [10.0**power for power in powers] + [0.0] * draw(st.integers(0, 3))
     return draw(sizes) * np.array(values)
 
 
 def close(a, b, tolerance=1e-9):
-    """Whether two arrays agree relative to the largest entry of the second."""
+    """Say whether two arrays agree, relative to the largest entry of the second."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     return np.isfinite(a).all() and np.isfinite(b).all() and np.abs(a - b).max() <= tolerance * max(np.abs(b).max(), 1e-300)
 
 
 def least(K):
-    """The least eigenvalue over the largest entry."""
+    """Return the least eigenvalue over the largest entry."""
     K = np.asarray(K, float)
     return np.linalg.eigvalsh((K + K.T) / 2)[0] / max(np.abs(K).max(), 1e-300)
 
 
 def orthogonal(n, seed):
-    """A random orthogonal matrix."""
+    """Return a random orthogonal matrix."""
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(n, n)))[0]
 
 
 def build(shape, seed, *, law="gaussian", B=True, scale=1.5):
-    """A network of `NETWORKS` with adapters of rank 2, or 1 where a layer has too few inputs."""
+    """Return a network of `NETWORKS` with adapters of rank 2, or 1 if a layer has too few inputs."""
     widths, activation, roles = shape
     network = networks.init_network(widths, key=jax.random.key(seed), activation=activation)
     network = adapt(network, adapter(2, scale=scale, law=law, variance=None), roles=roles, key=jax.random.key(seed + 1))
@@ -108,7 +108,7 @@ def build(shape, seed, *, law="gaussian", B=True, scale=1.5):
 
 
 def gram(network, x, x2=None):
-    """The kernel as a Gram matrix."""
+    """Return the kernel as a Gram matrix."""
     return kernels.as_matrix(kernels.ntk(network, x, x2, outputs="full"))
 
 
@@ -171,7 +171,7 @@ def test_float32_gives_finite_kernels_near_those_of_float64(drawn, shape, seed):
 def test_orthonormal_adapters_lower_the_kernel_and_move_its_eigenvalues_by_at_most_the_gap(drawn, shape, seed):
     lora = build(shape, seed, law="orthonormal", B=False, scale=1.0)
     x = jnp.asarray(drawn.draw(data(ROWS, shape[0][0])))
-    K, full = gram(lora, x), gram(kernels.train_in_full(lora), x)
+    K, full = gram(lora, x), gram(kernels.as_full_fine_tuning(lora), x)
     values, above = np.linalg.eigvalsh(K), np.linalg.eigvalsh(full)
     unit = max(above[-1], 1e-300)
     assert np.linalg.eigvalsh(full - K)[0] >= -1e-12 * unit
@@ -192,7 +192,7 @@ def test_the_gauge_leaves_the_function_and_scales_the_parts_of_the_kernel(drawn,
     parts, after = (kernels.ntk_terms(n, x, outputs="trace") for n in (network, moved))
     for name in parts:
         assert close(after[name], parts[name] * {"A": 1 / k**2, "B": k**2, "W": 1.0}[name[0]], 1e-11)
-    merged = kernels.train_in_full(network)
+    merged = kernels.as_full_fine_tuning(network)
     assert close(networks.forward(merged, x), networks.forward(network, x), 1e-11)
 
 
@@ -213,13 +213,13 @@ def test_kernels_refuse_what_is_not_finite(drawn, seed):
 @given(st.data(), st.sampled_from(limits.CLOSED_FORMS), st.sampled_from([1, 3]), seeds)
 def test_limit_kernels_are_semi_definite_and_finite_at_every_size(drawn, activation, depth, seed):
     x = jnp.asarray(drawn.draw(data(ROWS, 4)))
-    found = limits.recursion(x, depth=depth, activation=activation)
+    found = limits.limit_recursion(x, depth=depth, activation=activation)
     for K in (*found.sigma, *found.kernel):
         assert close(K, K.T, 1e-12)
         assert least(K) >= -1e-9
     assert close(found.terms.sum(axis=0), found.kernel[-1], 1e-12)
     Q = jnp.asarray(orthogonal(4, seed))
-    assert close(limits.recursion(x @ Q, depth=depth, activation=activation).kernel, found.kernel, 1e-6)
+    assert close(limits.limit_recursion(x @ Q, depth=depth, activation=activation).kernel, found.kernel, 1e-6)
 
 
 @examples(20)
@@ -233,9 +233,9 @@ def test_limit_kernels_of_homogeneous_activations_grow_with_the_square_of_the_in
 @examples(40)
 @given(sizes, sizes, st.floats(-0.97, 0.97), st.sampled_from(["erf", "relu", "identity"]))
 def test_closed_forms_agree_with_quadrature(a, b, rho, activation):
-    assume(activation != "erf" or max(a, b) <= 10)  # the quadrature cannot see a step that is much steeper than its nodes
+    assume(activation != "erf" or max(a, b) <= 10)  # the quadrature misses a step that is much narrower than its spacing
     c = rho * np.sqrt(a * b)
-    found, truth = limits.dual(activation, a, b, c), limits.dual_by_quadrature(activation, a, b, c)
+    found, truth = limits.dual_activation(activation, a, b, c), limits.dual_activation_by_quadrature(activation, a, b, c)
     assert abs(found[0] - truth[0]) <= 1e-8 * np.sqrt(a * b)
     assert abs(found[1] - truth[1]) <= 1e-8
 
@@ -245,7 +245,7 @@ def test_closed_forms_agree_with_quadrature(a, b, rho, activation):
 def test_the_slopes_of_erf_at_one_input_are_exact_at_every_size(size, seed):
     x = size * np.random.default_rng(seed).normal(size=4)
     rows = jnp.asarray(np.stack([x, x, -x]))
-    found = limits.recursion(rows, depth=2, activation="erf").sigma_dot[1]
+    found = limits.limit_recursion(rows, depth=2, activation="erf").sigma_dot[1]
     assert close(found, np.full((3, 3), 4 / np.pi / np.sqrt(1 + x @ x)), 1e-12)
 
 
@@ -314,7 +314,7 @@ def test_objectives_are_inner_products_and_cosines_lie_within_one(drawn, seed, l
     network = build(NETWORKS[0], seed)
     x = jnp.asarray(drawn.draw(data(ROWS, 4)))
     targets = jnp.asarray(np.eye(2)[np.random.default_rng(seed).integers(0, 2, ROWS)])
-    G = np.asarray(fisher.loss_gradients(network, x, targets, loss=loss))
+    G = np.asarray(fisher.parameter_gradients(network, x, targets, loss=loss))
     found = {form: objectives.objective(network, (x, targets), (x, targets), loss=loss, form=form) for form in objectives.FORMS}
     assert close(found["signed"], G @ G.T, 1e-10)
     assert close(found["absolute"], np.abs(G @ G.T), 1e-10)
@@ -337,9 +337,9 @@ def test_primal_and_dual_fisher_matrices_have_one_spectrum(drawn, seed, loss, re
     network = build(NETWORKS[2], seed) if loss == "squared" else build(NETWORKS[0], seed)
     x = jnp.asarray(drawn.draw(data(ROWS, network.layers[0].W.shape[1])))
     J = fisher.jacobian(network, x)
-    R = fisher.loss_factor(networks.forward(network, x), loss=loss, kind="exact")
-    dual = fisher.dual(kernels.ntk(network, x, outputs="full"), R, reduction=reduction)
-    primal = fisher.primal(J, R, reduction=reduction)
+    R = fisher.output_factor(networks.forward(network, x), loss=loss, kind="exact")
+    dual = fisher.dual_matrix(kernels.ntk(network, x, outputs="full"), R, reduction=reduction)
+    primal = fisher.fisher_matrix(J, R, reduction=reduction)
     values, truth = (np.linalg.eigvalsh(M)[::-1] for M in (dual, primal))
     count = min(len(values), len(truth))
     assert close(values[:count], truth[:count], 1e-10)
@@ -351,7 +351,7 @@ def test_primal_and_dual_fisher_matrices_have_one_spectrum(drawn, seed, loss, re
 @examples(150)
 @given(spectrum(), st.sampled_from([0.0, 0.3, 0.95, 1.0, 1.05, 2.0, np.inf]), sizes, seeds)
 def test_normalised_entropies_lie_between_0_and_the_rank_and_know_no_unit(values, alpha, size, seed):
-    rank = int(information.rank(values))
+    rank = int(information.numerical_rank(values))
     H = float(information.renyi(values, order=alpha, unit="nats"))
     assert -1e-12 <= H <= np.log(rank) + 1e-12
     shuffled = np.random.default_rng(seed).permutation(values)
@@ -366,7 +366,7 @@ def test_normalised_entropies_lie_between_0_and_the_rank_and_know_no_unit(values
 @examples(100)
 @given(spectrum(), sizes, sizes)
 def test_information_is_additive_in_the_unit_and_bounded(values, size, ratio):
-    rank = int(information.rank(values))
+    rank = int(information.numerical_rank(values))
     bits, moved = (float(information.information_bits(v, unit="nats")) for v in (values, size * values))
     assert moved - bits == pytest.approx(rank * np.log(size) / 2, abs=1e-9 * max(abs(moved), abs(bits), 1))
     tau = ratio * values.max()

@@ -20,7 +20,7 @@ def test_the_distribution_function_is_the_integral_of_the_density(ratio):
 def test_mean_and_second_moment_are_one_and_one_plus_the_ratio(ratio):
     a, b = rm.marchenko_pastur_edges(ratio)
     for power, moment in ((1, 1.0), (2, 1 + ratio)):
-        # A ratio above 1 describes the n × n side: its mass is 1/ratio and so are its moments, times the ratio.
+        # For a ratio above 1 the density has mass 1/ratio; the rest lies at 0 and adds nothing to the moments.
         value, _ = quad(lambda t, p=power: t**p * float(rm.marchenko_pastur_density(t, ratio)), a, b, limit=400)
         np.testing.assert_allclose(value, moment, rtol=1e-6)
 
@@ -68,3 +68,18 @@ def test_the_quadrature_has_converged():
 def test_tracy_widom_is_zero_and_one_far_out():
     assert rm.tracy_widom_cdf(-40.0) == 0.0
     assert rm.tracy_widom_cdf(40.0) == 1.0
+
+
+@pytest.mark.parametrize("rank", [1, 3, 7])
+def test_gram_matrices_have_the_moments_of_gaussian_ones(rank):
+    draws, n = 20_000, 3
+    grams = rm.sample_grams(rank, n, (2, draws // 2), rng=np.random.default_rng(rank)).reshape(draws, n, n)
+    np.testing.assert_allclose(grams.mean(axis=0), np.eye(n), atol=6 * np.sqrt(2 / rank / draws))
+    # Var (AᵀA)_ij = (1 + [i = j]) / r
+    np.testing.assert_allclose(grams.var(axis=0), (1 + np.eye(n)) / rank, rtol=0.2)
+    assert (np.linalg.matrix_rank(grams[:20]) == min(rank, n)).all()
+
+
+def test_gram_matrices_need_a_rank():
+    with pytest.raises(ValueError, match="at least 1"):
+        rm.sample_grams(0, 3, (2,), rng=np.random.default_rng(0))

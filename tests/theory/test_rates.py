@@ -77,7 +77,7 @@ def test_the_bootstrap_covers_the_true_exponent_at_about_its_stated_rate(draws):
     for _ in range(1000):
         law = fit_power_sampled(SIZES, [n**-0.5 * rng.normal(size=draws) for n in SIZES], rng=rng, resamples=300)
         hits += law.low <= -0.5 <= law.high
-    # Percentiles of the redrawn exponents give 883 of 1000 with eight draws.
+    # Percentiles of the resampled exponents would give 883 of 1000 with eight draws.
     assert 905 <= hits <= 975
 
 

@@ -1,4 +1,4 @@
-"""The layer recursions of the kernel against automatic differentiation, which knows nothing of them."""
+"""The layer recursions of the kernel against automatic differentiation, which is independent of them."""
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +72,7 @@ def test_the_scalar_recursion_is_not_exact_at_finite_width_and_nears_the_kernel_
     for n in (8, 512):
         network = sampled_network(ROLES[0], widths=(6, n, n, 1))
         factors = recursions.sigma_dots(network, x, x, weight_variance=1.0)
-        scalar = recursions.recursion(recursions.sigmas(network, x, x), factors)[-1]
+        scalar = recursions.scalar_recursion(recursions.sigmas(network, x, x), factors)[-1]
         errors.append(relative_error(scalar, kernels.ntk(network, x, outputs="trace")))
     assert errors[0] > 0.05
     assert errors[1] < errors[0] / 2
@@ -80,26 +80,26 @@ def test_the_scalar_recursion_is_not_exact_at_finite_width_and_nears_the_kernel_
 
 def test_one_layer_of_the_recursion_is_exact(inputs):
     network = sampled_network(("lora",), widths=(4, 1))
-    K = recursions.recursion(recursions.sigmas(network, *inputs), [])[-1]
+    K = recursions.scalar_recursion(recursions.sigmas(network, *inputs), [])[-1]
     np.testing.assert_allclose(K, autodiff(network, *inputs)[:, :, 0, 0], rtol=1e-12)
 
 
 def test_the_recursion_is_the_sum_of_its_layer_shares():
     terms, factors = np.random.default_rng(0).normal(size=(2, 5, 3, 3))
     shares = recursions.layer_shares(list(terms), list(factors[1:]))
-    np.testing.assert_allclose(sum(shares), recursions.recursion(list(terms), list(factors[1:]))[-1], rtol=1e-12)
+    np.testing.assert_allclose(sum(shares), recursions.scalar_recursion(list(terms), list(factors[1:]))[-1], rtol=1e-12)
     np.testing.assert_array_equal(shares[-1], terms[-1])
 
 
-@pytest.mark.parametrize("function", [recursions.recursion, recursions.layer_shares])
+@pytest.mark.parametrize("function", [recursions.scalar_recursion, recursions.layer_shares])
 def test_terms_and_factors_must_match(function):
-    with pytest.raises(ValueError, match="one below the 2 terms; got 2"):
+    with pytest.raises(ValueError, match="factors must be one fewer than the 2 terms; got 2"):
         function([1.0, 2.0], [1.0, 2.0])
 
 
 def test_the_gap_to_full_fine_tuning_is_the_sum_over_layers(inputs):
     network = sampled_network(ROLES[0])
-    truth = autodiff(network, *inputs) - autodiff(kernels.train_in_full(network), *inputs)
+    truth = autodiff(network, *inputs) - autodiff(kernels.as_full_fine_tuning(network), *inputs)
     terms = recursions.gap_terms(network, *inputs)
     assert relative_error(sum(terms), truth) < 1e-12
     assert float(jnp.abs(terms[0]).max()) == 0
@@ -110,7 +110,7 @@ def test_the_gap_to_full_fine_tuning_is_the_sum_over_layers(inputs):
 def test_the_matrix_recursion_of_the_gap_is_exact_at_every_layer(inputs):
     network = sampled_network(ROLES[0])
     gaps = recursions.gap_kernels(network, *inputs)
-    full = kernels.train_in_full(network)
+    full = kernels.as_full_fine_tuning(network)
     for depth, gap in enumerate(gaps, 1):
         cut, cut_full = (networks.Network(n.layers[:depth], n.activation) for n in (network, full))
         truth = autodiff(cut, *inputs) - autodiff(cut_full, *inputs)
@@ -120,7 +120,7 @@ def test_the_matrix_recursion_of_the_gap_is_exact_at_every_layer(inputs):
 
 def test_with_an_adapter_in_the_last_layer_only_the_printed_gap_is_exact(inputs):
     network = sampled_network(("full", "full", "lora"))
-    truth = autodiff(network, *inputs) - autodiff(kernels.train_in_full(network), *inputs)
+    truth = autodiff(network, *inputs) - autodiff(kernels.as_full_fine_tuning(network), *inputs)
     printed = recursions.delta_terms(network, *inputs)[-1][:, :, None, None] * jnp.eye(WIDTHS[-1])[None, None]
     assert relative_error(printed, truth) < 1e-12
 
@@ -134,11 +134,7 @@ def test_the_gap_is_negative_semi_definite_where_every_delta_is():
     assert values[-1] < 1e-12 * -values[0]
     values = np.linalg.eigvalsh(
         kernels.as_matrix(
-            sum(
-                recursions.gap_terms(
-                    networks.replace_parameters(network, {name: 3 * A for name, A in rows.items()}), x, x
-                )
-            )
+            sum(recursions.gap_terms(networks.replace_parameters(network, {name: 3 * A for name, A in rows.items()}), x, x))
         )
     )
     assert values[-1] > 0

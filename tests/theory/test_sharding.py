@@ -36,7 +36,7 @@ for trained in (True, False):
             truth = np.asarray(kernels.ntk(network, x[0], second, outputs=outputs))
             for count in counts:
                 mesh = sharding.device_mesh(jax.devices()[:count])
-                K = sharding.ntk(network, x[0], second, outputs=outputs, mesh=mesh)
+                K = sharding.ntk_on_mesh(network, x[0], second, outputs=outputs, mesh=mesh)
                 assert len(K.sharding.device_set) == count, K.sharding
                 assert K.addressable_shards[0].data.shape[0] == 48 // count
                 K = process_allgather(K, tiled=True)
@@ -62,7 +62,7 @@ def run(*codes, devices):
 
 
 def test_several_devices_give_the_kernel_of_one():
-    # An odd and an even ring, which differ half-way round, and the least one.
+    # An odd and an even ring, which differ half-way round, and the smallest one.
     [out] = run(SETUP + "counts = [1, 2, 3, 4]" + CHECK, devices=4)
     worst = ast.literal_eval(out)
     assert list(worst) == [1, 2, 3, 4]
@@ -83,10 +83,10 @@ def test_two_processes_of_two_devices_give_the_kernel_of_one():
 def test_what_does_not_fit_is_refused():
     network, mesh = adapted_network((5, 9, 3), "full"), sharding.device_mesh([jax.devices()[0]])
     with pytest.raises(ValueError, match="x1 must have shape"):
-        sharding.ntk(network, jnp.ones((4, 6)), outputs="trace", mesh=mesh)
+        sharding.ntk_on_mesh(network, jnp.ones((4, 6)), outputs="trace", mesh=mesh)
     other = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("x",))
     with pytest.raises(ValueError, match="the one axis 'rows'; got"):
-        sharding.ntk(network, jnp.ones((4, 5)), outputs="trace", mesh=other)
+        sharding.ntk_on_mesh(network, jnp.ones((4, 5)), outputs="trace", mesh=other)
 
 
 def test_a_batch_that_the_devices_do_not_divide_is_refused():
@@ -95,7 +95,7 @@ from reference import adapted_network
 from lorantk.theory import sharding
 network, mesh = adapted_network((5, 9, 3), "full"), sharding.device_mesh()
 try:
-    sharding.ntk(network, np.ones((4, 5)), np.ones((7, 5)), outputs="trace", mesh=mesh)
+    sharding.ntk_on_mesh(network, np.ones((4, 5)), np.ones((7, 5)), outputs="trace", mesh=mesh)
 except ValueError as error:
     print(error)
 """

@@ -46,7 +46,7 @@ def test_tau_must_be_positive(tau):
 
 
 @pytest.mark.parametrize("K", [np.ones(3), np.ones((2, 3)), np.ones((0, 0))])
-def test_a_kernel_that_is_no_square_matrix_is_refused(K):
+def test_a_kernel_that_is_not_a_square_matrix_is_refused(K):
     for function in (spectra.eigenvalues, lambda K: spectra.log_determinant(K, tau=1.0)):
         with pytest.raises(ValueError, match="must be a square matrix"):
             function(K)

@@ -18,7 +18,7 @@ def sampled_gap(features, rank, factor, samples, seed=0):
 
 
 def smallest_passing_distance(samples):
-    """Bound on the Kolmogorov distance of the true law with false alarm 1e-6 (Dvoretzky-Kiefer-Wolfowitz-Massart)."""
+    """Return a bound on the Kolmogorov distance of the true law with false alarm 1e-6 (Dvoretzky-Kiefer-Wolfowitz-Massart)."""
     return np.sqrt(np.log(2e6) / (2 * samples))
 
 
@@ -100,8 +100,9 @@ def test_mean_and_variance_at_a_ridge_are_those_of_sampled_adapters(rank):
     result = wishart.deterministic_equivalent(EIGENVALUES, 0.5, 0.1, rank)
     Z = np.random.default_rng(rank).standard_normal((samples, rank, EIGENVALUES.size)) * np.sqrt(5 * EIGENVALUES / rank)
     logdets = np.linalg.slogdet(np.eye(rank) + Z @ Z.transpose(0, 2, 1))[1]
-    sd = np.sqrt(-2 * np.log1p(-result.load))
-    assert abs(logdets.mean() - result.logdet - np.log1p(-result.load) / 2) < 5 * sd / np.sqrt(samples) + 0.5 / rank
+    mean, sd = wishart.second_order(result)
+    assert abs(logdets.mean() - mean) < 5 * sd / np.sqrt(samples) + 0.5 / rank
+    assert abs(logdets.mean() - result.logdet) > abs(logdets.mean() - mean)
     assert logdets.std() == pytest.approx(sd, rel=0.15)
 
 
@@ -132,3 +133,10 @@ def test_the_mean_determinant_lies_between_the_equivalent_and_the_bound_of_the_m
 def test_a_ridge_of_zero_is_refused():
     with pytest.raises(ValueError, match="ridge > 0"):
         wishart.deterministic_equivalent(EIGENVALUES, 0.5, 0.0, 3)
+
+
+def test_the_distance_from_the_law_is_that_of_the_samples():
+    values = wishart.sample_gap(3, 5, 0.4, 2000, rng=np.random.default_rng(0), outputs=2)
+    exact = stats.kstest(values, lambda x: wishart.gap_cdf(x, 3, 5, 0.4, outputs=2)).statistic
+    assert wishart.law_distance(values, 3, 5, 0.4, outputs=2) == pytest.approx(exact, abs=1e-3)
+    assert wishart.law_distance(values, 3, 5, 0.4, outputs=1) > 0.3

@@ -1,0 +1,17 @@
+"""What experiments share: protocols, statistics, results of sweeps, the five findings."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        "calibration",
+        "chance",
+        "findings",
+        "plots",
+        "protocols",
+        "results",
+        "statistics",
+        "sweep",
+    ],
+)

@@ -1,0 +1,169 @@
+"""Plots that several chapters share: a finding in all its settings."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lorantk.experiments.common.findings import OPTIMISERS, Judgement, outcomes, select, settings
+from lorantk.experiments.common.protocols import PRIMARY, diverged, usable
+from lorantk.experiments.common.results import Result
+from lorantk.experiments.common.statistics import paired_interval
+
+# How each state looks: colour and marker.
+STATES = {
+    "holds": ("C0", "o"),
+    "contradicts": ("C3", "X"),
+    "open": ("0.45", "o"),
+    "void": ("0.8", "."),
+}
+ARMS = {"full": ("C0", "full fine-tuning"), "lora": ("C1", "LoRA"), "lora-fa": ("C2", "LoRA, A frozen")}
+
+
+def draw_settings(axes: Sequence, judgements: list[Judgement], parts: Sequence[str], titles: Sequence[str]) -> None:
+    """Draw the interval of every setting, one panel for each part; panels share their vertical axis.
+
+    Settings are grouped by regime and optimiser, the five protocols of each from top to bottom, the primary one in bold.
+    """
+    groups = list(dict.fromkeys((j.regime, j.optimiser) for j in judgements))
+    protocols = list(dict.fromkeys(j.protocol for j in judgements))
+    height = len(protocols) + 1
+    for axis, part, title in zip(axes, parts, titles, strict=True):
+        for j in (j for j in judgements if j.part == part):
+            y = groups.index((j.regime, j.optimiser)) * height + protocols.index(j.protocol)
+            color, marker = STATES[j.state]
+            width = 3.2 if j.protocol == PRIMARY else 1.4
+            axis.plot([j.interval.low, j.interval.high], [y, y], color=color, linewidth=width, solid_capstyle="butt")
+            axis.plot(j.interval.mean, y, marker, color=color, markersize=5)
+        axis.axvline(0, color="k", linewidth=0.8)
+        axis.set_title(title)
+        axis.grid(axis="y", visible=False)
+    ticks = [g * height + p for g in range(len(groups)) for p in range(len(protocols))]
+    axes[0].set_yticks(ticks, [f"({p})" for _ in groups for p in protocols], fontsize=8)
+    axes[0].set_ylim(len(groups) * height - 1, -1)
+    for g, (regime, optimiser) in enumerate(groups):
+        axes[0].annotate(
+            f"{regime}\n{OPTIMISERS[optimiser]}", (0, g * height + (len(protocols) - 1) / 2), (-40, 0),
+            xycoords=("axes fraction", "data"), textcoords="offset points", ha="center", va="center", rotation=90,
+            fontsize=9, annotation_clip=False,
+        )  # fmt: skip
+
+
+def state_legend(figure) -> None:
+    """Explain the colours below the figure."""
+    from matplotlib.lines import Line2D
+
+    words = {"holds": "as the finding says", "contradicts": "the opposite", "open": "open", "void": "void"}
+    handles = [Line2D([], [], color=STATES[s][0], marker=STATES[s][1], label=word) for s, word in words.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
+
+
+def by_rate(result: Result, record: str) -> dict[str, list]:
+    """Return a record after the last step against the learning rate: mean, pointwise 95% interval, runs diverged."""
+    values = usable(result)[record][:, :, -1]
+    intervals = [paired_interval(column) for column in values.T]
+    return {
+        "rate": list(result.cell.rates),
+        "mean": [i.mean for i in intervals],
+        "low": [i.low for i in intervals],
+        "high": [i.high for i in intervals],
+        "diverged": diverged(result)[:, :, -1].sum(axis=0).tolist(),
+    }
+
+
+def draw_by_rate(axis, result: Result, record: str, **style) -> dict[str, list]:
+    """Draw `by_rate` as a line with a band, and a cross where at least half of the runs diverged; return its columns."""
+    columns = by_rate(result, record)
+    [line] = axis.semilogx(columns["rate"], columns["mean"], **{"marker": "o", "markersize": 3.5} | style)
+    axis.fill_between(columns["rate"], columns["low"], columns["high"], color=line.get_color(), alpha=0.2, linewidth=0)
+    lost = np.array(columns["diverged"]) >= result.cell.seeds / 2
+    axis.plot(np.array(columns["rate"])[lost], np.array(columns["mean"])[lost], "x", color=line.get_color(), markersize=9)
+    count, cell = len(columns["rate"]), result.cell
+    names = {"regime": cell.regime, "optimiser": cell.optimiser, "attack": cell.attack, "arm": cell.arm, "record": record}
+    return {name: [word] * count for name, word in names.items()} | columns
+
+
+def rate_panels(arms: list[Result], lines: Sequence[tuple[str, str, str, str]], label: str):
+    """Draw records after the last step against the learning rate: regimes in rows, optimisers in columns, arms in colours.
+
+    Parameters
+    ----------
+    arms
+        The sweep.
+    lines
+        For each line of an arm (attack, record, dash, its name with ``{arm}`` for the arm's, or "" for no legend entry).
+    label
+        Label of the vertical axis.
+
+    Returns
+    -------
+    figure, data
+        The figure, and the plotted numbers as a data frame.
+    """
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    figure, axes = plt.subplots(2, 2, figsize=(6.5, 5.4), sharey=True, sharex="col", squeeze=False)
+    data = []
+    for axis, (regime, optimiser) in zip(axes.flat, settings(arms), strict=True):
+        here = select(arms, regime=regime, optimiser=optimiser)
+        for arm, (color, name) in ARMS.items():
+            for attack, record, dash, words in lines:
+                [found] = select(here, arm=arm, attack=attack)
+                style = {"color": color, "linestyle": dash, "label": words.format(arm=name) or None}
+                data.append(pd.DataFrame(draw_by_rate(axis, found, record, **style)))
+        axis.set_title(f"{regime}, {OPTIMISERS[optimiser]}", fontsize=10)
+    for axis in axes[1]:
+        axis.set_xlabel("learning rate (dimensionless)")
+    figure.supylabel(label, fontsize=11)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    return figure, pd.concat(data)
+
+
+def draw_intervals(axis, positions: Sequence, table, *, horizontal: bool = False, factor: float = 1, **style) -> None:
+    """Draw the columns mean, low and high of a table as points with bars, along the vertical or the horizontal axis."""
+    mean, low, high = (factor * np.asarray(table[name], float) for name in ("mean", "low", "high"))
+    bars = [mean - low, high - mean]
+    if horizontal:
+        axis.errorbar(mean, positions, xerr=bars, **{"fmt": "o", "capsize": 3} | style)
+    else:
+        axis.errorbar(positions, mean, yerr=bars, **{"fmt": "o-", "capsize": 3} | style)
+
+
+# The protocols for which a sweep's curves are drawn, and their style.
+CURVES = {"i": ("C1", "--", "same rate (i)"), "v": ("C0", "-", "tuned rate and step (v)")}
+QUANTITIES = {"accuracy": "clean accuracy", "drop": "drop", "lift": "lift"}
+
+
+def draw_sweep(axes, sweep: list[Result], arms: list[Result], rates: dict, position: str) -> dict[str, list]:
+    """Draw clean accuracy, drop and lift (rows) against one attribute of the cells in every setting (columns).
+
+    Thin horizontal lines show full fine-tuning at the same rate and tuned. Returns the plotted data as columns.
+    """
+    rows = []
+    for column, (regime, optimiser) in zip(np.transpose(axes), settings(sweep), strict=True):
+        here = select(sweep, regime=regime, optimiser=optimiser)
+        full = [r for r in select(arms, regime=regime, optimiser=optimiser, arm="full") if r.cell.attack != "clean label"]
+        x = [getattr(r.cell, position) for r in select(here, attack="clean")]
+        for protocol, (color, dash, name) in CURVES.items():
+            found = outcomes(protocol, here, rate=rates[regime, optimiser])
+            [reference] = outcomes(protocol, full, rate=rates[regime, optimiser])
+            for axis, quantity in zip(column, QUANTITIES, strict=True):
+                intervals = [paired_interval(getattr(outcome, quantity)) for outcome in found]
+                low, high = ([getattr(i, end) for i in intervals] for end in ("low", "high"))
+                mean = [i.mean for i in intervals]
+                axis.semilogx(x, mean, dash, color=color, marker="o", markersize=3, label=f"LoRA, {name}")
+                axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+                level = float(getattr(reference, quantity).mean())
+                axis.axhline(level, color=color, linestyle=dash, linewidth=0.9, label=f"full, {name}")
+                rows += [
+                    (regime, optimiser, protocol, quantity, *numbers, outcome.diverged, level)
+                    for *numbers, outcome in zip(x, mean, low, high, found, strict=True)
+                ]
+        column[0].set_title(f"{regime}\n{OPTIMISERS[optimiser]}", fontsize=9)
+    for row, label in zip(axes, QUANTITIES.values(), strict=True):
+        row[0].set_ylabel(label)
+        for axis in row:
+            axis.tick_params(labelsize=8)
+            axis.minorticks_off()  # in so many panels they add little and make up most of the file
+    names = ("regime", "optimiser", "protocol", "quantity", position, "mean", "low", "high", "diverged", "full fine-tuning")
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))

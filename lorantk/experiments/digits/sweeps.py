@@ -1,0 +1,93 @@
+"""The sweeps of the book: the cells of each one at each profile."""
+
+from dataclasses import replace
+from itertools import product
+
+from lorantk.experiments.digits.cell import Cell
+
+RATES = {"adam": tuple(10 ** (-k / 2) for k in range(7, 1, -1)), "sgd": tuple(10 ** (-k / 2) for k in range(4, -2, -1))}
+OPTIMISERS = tuple(RATES)
+POISON = {"clean": {}, "flips": {"one epoch": 0.3, "memorising": 0.3}, "patch": {"one epoch": 0.005, "memorising": 0.02},
+          "clean label": {"one epoch": 0.5, "memorising": 0.5}}  # fmt: skip
+DOSES = {"flips": (0.1, 0.2, 0.4), "patch": (0.5, 2.0, 4.0)}  # of flipped labels, and relative to the usual rate of the patch
+RANKS = (1, 2, 4, 8, 16, 32)
+VARIANCES = (0.001, 0.01, 0.1, 1 / 3, 1.0, 2.0)
+# Seeds; for each regime rows and steps; and how many cells one process takes.
+SIZES = {
+    "default": {"seeds": 20, "one epoch": (4096, 128), "memorising": (256, 256), "batch": 24},
+    "smoke": {"seeds": 3, "one epoch": (512, 16), "memorising": (128, 24), "batch": 100},
+    "paper": {"seeds": 40, "one epoch": (16384, 512), "memorising": (256, 512), "batch": 4},
+}
+
+
+def _cell(profile, regime, optimiser, attack, arm, **options):
+    size = SIZES[profile]
+    rows, steps = size[regime]
+    if profile == "paper":
+        options |= {"width": 256, "pretraining": "varied"}
+    options.setdefault("poison", POISON[attack].get(regime, 0.0))
+    return Cell(regime, optimiser, attack, arm, RATES[optimiser], size["seeds"], rows, steps, **options)
+
+
+def _grid(profile, attacks=("clean", "flips", "patch"), optimisers=OPTIMISERS):
+    return [(profile, *rest) for rest in product(("one epoch", "memorising"), optimisers, attacks)]
+
+
+def _arms(profile):
+    cells = [_cell(*place, arm) for place in _grid(profile) for arm in ("full", "lora", "lora-fa")]
+    return cells + [_cell(*place, arm) for place in _grid(profile, ("clean label",), ("adam",)) for arm in ("full", "lora")]
+
+
+def _doses(profile):
+    usual = [_cell(*place, arm) for place in _grid(profile, tuple(DOSES), ("adam",)) for arm in ("full", "lora")]
+    return [
+        replace(cell, poison=dose if cell.attack == "flips" else dose * cell.poison)
+        for cell in usual
+        for dose in (DOSES[cell.attack] if profile != "smoke" else DOSES[cell.attack][-1:])
+    ]
+
+
+def _ranks(profile):
+    ranks = RANKS if profile != "smoke" else (1, 4, 8)
+    return [_cell(*place, "lora", rank=r, scale=1.0) for place in _grid(profile) for r in ranks]
+
+
+def _variances(profile):
+    values = VARIANCES if profile != "smoke" else (0.01, 1 / 3, 2.0)
+    return [_cell(*place, "lora", variance=v) for place in _grid(profile) for v in values]
+
+
+def _interventions(profile):
+    kinds = (("lora", "scale"), ("lora", "rate"), ("full", "slowed"))
+    return [_cell(*place, arm, match=match) for place in _grid(profile, optimisers=("sgd",)) for arm, match in kinds]
+
+
+SWEEPS = {
+    "arms": _arms,
+    "doses": _doses,
+    "ranks": _ranks,
+    "variances": _variances,
+    "interventions": _interventions,
+}
+
+
+def cells(name: str, profile: str) -> list[Cell]:
+    """Return the cells of a sweep.
+
+    Raises
+    ------
+    ValueError
+        No such sweep or profile.
+    """
+    for word, value, known in (("sweep", name, SWEEPS), ("profile", profile, SIZES)):
+        if value not in known:
+            msg = f"expected a {word} out of {', '.join(known)}; got {value!r}"
+            raise ValueError(msg)
+    return SWEEPS[name](profile)
+
+
+def batches(name: str, profile: str) -> list[list[Cell]]:
+    """Return the cells in groups, one for each process; cells that share a compiled program are next to each other."""
+    ordered = sorted(cells(name, profile), key=lambda cell: repr(cell.program))
+    size = SIZES[profile]["batch"]
+    return [ordered[k : k + size] for k in range(0, len(ordered), size)]

@@ -1,0 +1,73 @@
+"""The registry: every statement that the book judges, in the order of the paper's poster, followed by our own results."""
+
+from dataclasses import dataclass
+
+from lorantk.publishing.errors import ClaimError
+
+KINDS = ("definition", "claim", "finding")
+OWN = "this book"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement: its stable id, its kind (one of `KINDS`), a title, and where it is stated."""
+
+    id: str
+    kind: str
+    title: str
+    source: str
+
+
+CLAIMS = (
+    Claim("def-lora", "definition", "Low-rank adaptation", "equation 1"),
+    Claim("def-ntk", "definition", "Neural tangent kernel", "equation 2"),
+    Claim("ntk-deterministic", "claim", "The kernel converges to a deterministic limit", "property i of the kernel"),
+    Claim("ntk-constancy", "claim", "The kernel stays constant during training", "property ii of the kernel"),
+    Claim("def-upa", "definition", "Objective of untargeted poisoning", "equation 3"),
+    Claim("def-bpa", "definition", "Objective of backdoor poisoning", "equation 4"),
+    Claim("fisher-ntk", "claim", "The Fisher information is the weighted kernel", "theorem, equation 5"),
+    Claim("def-ib", "definition", "Information bits", "equation 6"),
+    Claim("def-renyi", "definition", "Rényi entropy", "equation 7"),
+    Claim("bridge", "claim", "The attacks' objectives lead to bits and entropy", "step from equations 3–4 to 6–7"),
+    Claim("def-ff", "definition", "Kernel of full fine-tuning", "equations 8–9"),
+    Claim("ff-recursion", "claim", "Layer recursion of the kernel of full fine-tuning", "equations 8–9"),
+    Claim("lora-lemma", "claim", "Layer recursion of the kernel of LoRA", "lemma, equation 10"),
+    Claim("ff-lora-relation", "claim", "The two kernels differ by one quadratic form", "theorem, equation 11"),
+    Claim("nsd", "claim", "The matrix between the kernels is negative semi-definite", "theorem after equation 11"),
+    Claim("ideal-full-rank", "claim", "At full rank the two kernels agree", "corollary, ideal full rank"),
+    Claim("ib-inequality", "claim", "LoRA's information bits are smaller", "last theorem"),
+    Claim("renyi-inequality", "claim", "LoRA's Rényi entropy is smaller", "last theorem"),
+    Claim(
+        "finding-upa-bpa",
+        "finding",
+        "LoRA: weaker against untargeted poisoning, stronger against backdoors",
+        "finding 1",
+    ),
+    Claim("finding-rank", "finding", "Rank trades untargeted poisoning against backdoors", "finding 2"),
+    Claim("finding-variance", "finding", "The variance of A's entries changes robustness", "finding 3"),
+    Claim("finding-low-rank", "finding", "Against backdoors, the lowest rank that performs is best", "finding 4"),
+    Claim("finding-small-variance", "finding", "A small variance of A's entries is best", "finding 5"),
+    Claim("mean-order", "claim", "The mean kernel is ordered at every width", OWN),
+    Claim("gram-condition", "claim", "When the kernels are ordered on given data", OWN),
+    Claim("trained-order", "claim", "When the kernels stay ordered after training", OWN),
+    Claim("ib-law", "claim", "The law of the gap in information bits", OWN),
+    Claim("cosine-floor", "claim", "Low rank bounds gradient cosines from below", OWN),
+    Claim("gauge", "claim", "Variance and learning rates are one parameter", OWN),
+    Claim("lazy-criterion", "claim", "When LoRA trains with a constant kernel", OWN),
+    Claim("matched-rate", "claim", "The rate at which LoRA and full fine-tuning compare", OWN),
+)
+
+_BY_ID = {entry.id: entry for entry in CLAIMS}
+
+
+def claim(name):
+    """The claim with id `name`.
+
+    Raises
+    ------
+    ClaimError
+        If it is not in the registry.
+    """
+    if name not in _BY_ID:
+        raise ClaimError(f"expected a claim id of the registry ({', '.join(_BY_ID)}), got {name!r}")
+    return _BY_ID[name]

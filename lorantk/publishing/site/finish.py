@@ -1,0 +1,156 @@
+"""Finish the pages that Sphinx wrote: make them lighter and usable by keyboard, and add what links refer to."""
+
+import copy
+import posixpath
+import re
+
+from bs4 import BeautifulSoup
+from bs4.dammit import EntitySubstitution
+from bs4.element import Script
+from bs4.formatter import HTMLFormatter
+
+from lorantk.disk import write_whole
+
+# Pygments classes that the theme draws in the colour of plain code: half of a chapter's markup, without a visible effect.
+PLAIN = ("n", "p", "w")
+# Operators do have a colour, but it is not worth a tenth of a page's size.
+DROPPED = (*PLAIN, "o")
+GREEK = {"Delta": "Δ", "alpha": "α", "sigma": "σ", "Theta": "Θ", "delta": "δ", "theta": "θ", "times": "×", "top": "ᵀ"}
+# Equations, statements, references and symbols, which a link to them shows in a tip.
+TARGETS = "div.math[id], div.proof[id], div.citation[id], tr[class^=row-][id]"
+TIP_LIMIT = 2500  # characters: a statement, not a page
+SIZE = re.compile(r'<svg[^>]*? width="(?P<width>[\d.]+)pt" height="(?P<height>[\d.]+)pt"')
+SEARCH_FIELD = re.compile(r'(<button class="btn search-button-field search-button__button"[^>]*?) aria-label="[^"]*"')
+PIXELS = 96 / 72  # CSS pixels in a point
+
+
+class AsWritten(HTMLFormatter):
+    """Writes attributes in their original order."""
+
+    def attributes(self, tag):
+        """The names and values of a tag's attributes."""
+        return tag.attrs.items()
+
+
+def parse(path):
+    """The page in a file."""
+    return BeautifulSoup(path.read_text(), "html.parser")
+
+
+def write(page, path):
+    """Write a page into a file."""
+    write_whole(path, page.decode(formatter=AsWritten(EntitySubstitution.substitute_xml)).encode())
+
+
+def plain_tex(tex):
+    """A formula in plain text."""
+    words = re.sub(r"\\([A-Za-z]+)", lambda name: GREEK.get(name[1], name[1]), tex)
+    return re.sub(r"\\[()]|[{}$]|(?<=\w)_(?=\w)", "", words).replace("^2", "²").replace("^", "")
+
+
+def lighten(page):
+    """Remove markup of code that is not worth its size."""
+    for mark in page.select("pre span"):
+        if len(mark.get("class", ())) == 1 and mark["class"][0] in DROPPED:
+            mark.unwrap()
+
+
+def make_accessible(page):
+    """Repair what the theme and MyST-NB write, for keyboards and screen readers."""
+    # A name that differs from the visible words breaks voice control. A script of the theme writes this button.
+    for script in page.find_all("script", string=SEARCH_FIELD):
+        script.string.replace_with(Script(SEARCH_FIELD.sub(r"\1", script.string)))
+    # What scrolls must be reachable without a mouse.
+    for part in page.select(".pst-scrollable-table-container"):
+        part["tabindex"] = "0"
+    # The entries of a bibliography are not list items, so their parent is not a list.
+    for part in page.select(".citation-list[role=list]"):
+        del part["role"]
+    # The empty corner of a table of data is not a header.
+    for cell in page.select("th:empty"):
+        if not cell.attrs:
+            cell.name = "td"
+    # A formula alone is not a name for a link.
+    for link in page.select("a.lorantk-symbol"):
+        link["aria-label"] = f"Notation: {plain_tex(link.text)}"
+
+
+def label_cells(page):
+    """Give each cell of a table the title of its column as `data-label`, which phones show in front of the cell."""
+    for table in page.select("table.table:not(.dataframe)"):
+        titles = [plain_tex(title.text) for title in table.select("th.head")]
+        for row in table.select("tr"):
+            cells = [cell for cell in row.find_all("td", recursive=False) if "lorantk-group" not in cell.get("class", ())]
+            for cell, title in zip(cells, titles, strict=False):
+                cell["data-label"] = title
+
+
+def delay_drawings(page, folder):
+    """Let drawings load when they come near, and state their size, so that the text does not jump.
+
+    Parameters
+    ----------
+    page : BeautifulSoup
+        The page.
+    folder : Path
+        The folder of its file.
+    """
+    for image in page.select('img[src*="_images/"][src$=".svg"]:not([loading])'):
+        if size := SIZE.search((folder / image["src"]).read_text()):  # ours state it; other drawings stay as they are
+            image["loading"] = "lazy"
+            image["width"], image["height"] = (str(round(float(size[name]) * PIXELS)) for name in ("width", "height"))
+
+
+def tip(target):
+    """A copy of a target for a tip: without links, pictures and buttons, and without attributes except classes."""
+    shown = copy.copy(target)
+    for part in shown.select(".headerlink, button, img"):
+        part.decompose()
+    for part in shown.select("a"):
+        part.unwrap()
+    for part in (shown, *shown.find_all(True)):
+        part.attrs = {"class": part["class"]} if "class" in part.attrs else {}
+    return shown
+
+
+def tips(name, page, known):
+    """The targets of a page's links to other pages, as hidden templates.
+
+    Parameters
+    ----------
+    name : str
+        Path of the page.
+    page : BeautifulSoup
+        The page.
+    known : dict of str to dict
+        The targets of each page: by path of the page, and then by id.
+    """
+    wanted = {}
+    for link in page.select("a.reference.internal[href*='#']"):
+        path, _, anchor = link["href"].partition("#")
+        other = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+        if path and anchor in known.get(other, {}):
+            wanted[link["href"]] = known[other][anchor]
+    for href, target in sorted(wanted.items()):
+        shown = tip(target)
+        if len(str(shown)) <= TIP_LIMIT:
+            template = page.new_tag("template", attrs={"data-tip": href})
+            template.append(shown)
+            yield template
+
+
+def finish(folder):
+    """Finish every page below `folder` in place, and return the pages by path."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts}
+    pages = {name: parse(path) for name, path in paths.items()}
+    for name, page in pages.items():
+        lighten(page)
+        make_accessible(page)
+        label_cells(page)
+        delay_drawings(page, paths[name].parent)
+    known = {name: {target["id"]: target for target in page.select(TARGETS)} for name, page in pages.items()}
+    for name, page in pages.items():
+        for template in list(tips(name, page, known)):
+            page.body.append(template)
+        write(page, paths[name])
+    return pages

@@ -1,0 +1,91 @@
+"""Sphinx extension: shows the results of a build on the pages of the book.
+
+Directives, which read `claims.json` and `figures/index.json` in the folder `lorantk_build` (a Sphinx configuration
+value, relative to the source folder; default `..`):
+
+- ``{evidence-figure} ID``: a figure with number, caption, alternative text, provenance, downloads and citation;
+- ``{scoreboard}``: every statement with its verdict;
+- ``{tally}``: how many statements have each verdict;
+- ``{verdict} ID``: the verdict on one statement, with all evidence;
+- ``{certificate} ID``: the certificate of one statement;
+- ``{checks}``: the checks that a chapter made independently of any statement;
+- ``{errata}``: what is printed, and what holds instead;
+- ``{figure-index}``: all figures, small;
+- ``{chapter-list}``: every chapter, with what it judges and needs and how long it takes to read;
+- ``{runs}``: the time and memory that each notebook took;
+- ``{trust} FILE``: the last result of a check of the book itself, such as building it twice;
+- ``{coverage-table} FILE``: how often intervals cover;
+- ``{chance}``: how likely the checks of this build come out the other way by bad luck;
+- ``{api} NAME``: the public functions of a module of the theory, from their docstrings;
+- ``{coverage}`NAME` ``, in a line of text: how often the interval of this name covers;
+- ``{judged}`ID` ``, in a line of text: the verdict on one statement, linked to its evidence.
+
+Each chapter ends with how to run it again, and the first use of each symbol links to its row in a container of class
+``lorantk-symbols``. Nothing here needs scripts; `lorantk.js` adds tips to links.
+"""
+
+import os
+from pathlib import Path
+
+from docutils import nodes
+
+from lorantk.publishing.site import notebooks
+from lorantk.publishing.site.sphinx_ext import api, chapters, checks, claims, figures, measured, pieces, symbols, trust
+
+DIRECTIVES = {
+    "api": api.Module,
+    "certificate": claims.Certificate,
+    "checks": claims.Checks,
+    "chance": trust.Chance,
+    "chapter-list": chapters.ChapterList,
+    "coverage-table": trust.Coverage,
+    "errata": claims.Errata,
+    "evidence-figure": figures.EvidenceFigure,
+    "figure-index": figures.FigureIndex,
+    "runs": chapters.Runs,
+    "scoreboard": claims.Scoreboard,
+    "tally": claims.Tally,
+    "trust": trust.Trust,
+    "verdict": claims.Verdict,
+}
+
+
+def _pass(translator, node):
+    """Write only the content, in formats other than HTML."""
+
+
+def add_explorer(app, pagename, templatename, context, doctree):
+    """Load the explorer's script on the page that has a container of class ``lorantk-explorer``."""
+    if doctree is not None and any("lorantk-explorer" in node["classes"] for node in doctree.findall(nodes.container)):
+        app.add_js_file("explorer.js", loading_method="defer")
+
+
+def setup(app):
+    """Register directives, roles, nodes, transforms, scripts and style sheets."""
+    app.add_config_value("lorantk_build", "..", "env", types=[str])
+    # The folder of the notebooks' sources, for download, relative to the source folder; empty for none.
+    app.add_config_value("lorantk_sources", "", "env", types=[str])
+    # https://github.com/OWNER/NAME and a branch or tag, for Binder and Colab; no links if the first is empty.
+    app.add_config_value("lorantk_repository", chapters.own_repository(os.environ), "env", types=[str])
+    app.add_config_value("lorantk_reference", "main", "env", types=[str])
+    for name, directive in DIRECTIVES.items():
+        app.add_directive(name, directive)
+    app.add_role("judged", claims.judged_role)
+    app.add_role("coverage", trust.coverage_role)
+    other = {"latex": (_pass, _pass), "text": (_pass, _pass)}
+    app.add_node(pieces.Disclosure, html=(pieces.visit_disclosure, pieces.closing("details")), **other)
+    app.add_node(pieces.Scrollable, html=(pieces.visit_scrollable, pieces.closing("div")), **other)
+    app.add_node(measured.Unsearched, html=(measured.visit_unsearched, None), **other)
+    app.add_transform(chapters.RunAgain)
+    app.add_transform(symbols.NameSymbols)
+    app.connect("doctree-read", checks.check_page)
+    app.connect("doctree-resolved", symbols.link_symbols)
+    app.connect("doctree-resolved", measured.hide_measured)
+    app.connect("html-page-context", add_explorer)
+    app.connect("html-page-context", notebooks.offer_notebook, priority=600)  # after the theme has made its buttons
+    app.connect("build-finished", notebooks.write_notebooks)
+    static = str(Path(__file__).with_name("static"))
+    app.connect("builder-inited", lambda app: app.config.html_static_path.append(static))
+    app.add_css_file("lorantk.css")
+    app.add_js_file("lorantk.js", loading_method="defer")
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

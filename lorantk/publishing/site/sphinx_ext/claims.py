@@ -1,0 +1,199 @@
+"""Directives about statements, such as ``{verdict} ID`` and ``{scoreboard}``, and the role ``{judged}`ID` ``."""
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+
+from lorantk.publishing.json_files import CLAIMS_FILE, RECORD, read_list
+from lorantk.publishing.notebook.claims import OWN
+from lorantk.publishing.site.sphinx_ext.base import BuildDirective
+from lorantk.publishing.site.sphinx_ext.pieces import (
+    BADGES,
+    NOT_YET,
+    Disclosure,
+    badge,
+    code,
+    comparison,
+    cross_reference,
+    table,
+    text,
+)
+
+FEW = 6  # up to so many failing pieces of evidence are listed in the verdict
+ABOUT = {
+    "printed": "as printed",
+    "limit": "limit",
+    "condition": "under a condition",
+    "replicated": "finding",
+    "corrected": "corrected statement",
+    "control": "control",
+}
+
+
+class Verdict(BuildDirective):
+    """The verdict on one statement, with label ``verdict-ID``: what holds, which evidence fails, and a folded table of all of it.
+
+    The words in its body are in the list of statements already, which this directive reads.
+    """
+
+    required_arguments = 1
+    has_content = True
+
+    def content_nodes(self):
+        """The badge, what holds, the evidence, and a link to the certificate."""
+        claim = self.entry(CLAIMS_FILE)
+        name = claim["id"]
+        head = nodes.paragraph("", "", nodes.strong("", f"{claim['title']}: "), badge(claim["verdict"]))
+        block = nodes.container("", head, classes=["lorantk-verdict"])
+        if claim["corrected"]:
+            block += nodes.paragraph("", "", nodes.Text("What holds: "), *self.markdown(claim["corrected"]))
+        if claim["evidence"]:
+            block += evidence_nodes(self, claim["evidence"], f"Evidence on {name}", "The evidence")
+        if "certificate" in claim:
+            link = cross_reference("ref", f"certificate-{name}", "the certificate", self.env.docname)
+            block += nodes.paragraph("", "", nodes.Text("To check by hand: "), link, nodes.Text("."))
+        return [self.named(block, f"verdict-{name}")]
+
+
+class Certificate(BuildDirective):
+    """The certificate of one statement, with label ``certificate-ID``, which a reader can check by hand."""
+
+    required_arguments = 1
+    has_content = True
+
+    def content_nodes(self):
+        """What is shown, the objects, how to check it, and what follows."""
+        claim = self.entry(CLAIMS_FILE)
+        if "certificate" not in claim:
+            raise self.error(f"expected a certificate of {claim['id']!r} in {CLAIMS_FILE}, got none")
+        parts = claim["certificate"]
+        lines = {
+            role: nodes.paragraph("", "", nodes.strong("", f"{title}: "), *self.markdown(parts[role]))
+            for role, title in (("statement", "Certificate"), ("check", "Check"), ("conclusion", "So"))
+        }
+        content = [lines["statement"], code(objects_text(parts["objects"]), "text"), lines["check"], lines["conclusion"]]
+        block = nodes.container("", *content, classes=["lorantk-certificate"])
+        return [self.named(block, f"certificate-{claim['id']}")]
+
+
+class Checks(BuildDirective):
+    """The checks that a chapter made independently of any statement."""
+
+    has_content = True
+
+    def content_nodes(self):
+        """How many hold, and the folded table."""
+        path = self.build / "executed" / "records" / Path(self.env.docname).name / RECORD
+        self.env.note_dependency(str(path))
+        if not path.is_file():
+            raise self.error(f"expected {path}, which `make book` writes, got no such file")
+        return evidence_nodes(self, json.loads(path.read_bytes())["checks"], "Checks", "The checks")
+
+
+def objects_text(objects):
+    """The objects of a certificate, one in each line."""
+    return "\n".join(f"{name} = {json.dumps(entry, ensure_ascii=False)}" for name, entry in objects.items())
+
+
+def how_much_holds(pieces):
+    """How many pieces of evidence hold, in words, and the names of those that do not, if they are few."""
+    failing = [piece["name"] for piece in pieces if not piece["passed"]]
+    held = len(pieces) - len(failing)
+    if not failing:
+        return f"All {held} checks hold." if held > 1 else "The only check holds.", []
+    some = f"{held} of {len(pieces)} checks hold{'s' if held == 1 else ''}" if held else "No check holds"
+    if len(failing) > FEW:
+        return f"{some}; those that fail are in the table.", []
+    return f"{some}; {'these fail' if len(failing) > 1 else 'this one fails'}:", failing
+
+
+def evidence_nodes(directive, pieces, label, summary):
+    """How many pieces of evidence hold, those that do not, and a folded table of all."""
+    words, failing = how_much_holds(pieces)
+    found = [text(words)]
+    if failing:
+        items = [nodes.list_item("", nodes.paragraph("", "", *directive.markdown(name))) for name in failing]
+        found.append(nodes.bullet_list("", *items))
+    rows = [evidence_row(directive, piece) for piece in sorted(pieces, key=lambda piece: piece["passed"])]
+    head = ["Evidence", "Speaks of", "Value", "Bound", "Holds"]
+    return [*found, Disclosure("", table(head, rows, label), summary=summary)]
+
+
+def evidence_row(directive, piece):
+    """One row of the table of evidence."""
+    value, bound = comparison(piece)
+    unit = "" if piece["unit"] == "1" else f" {piece['unit']}"
+    about = ABOUT[piece["about"]] + (f": {piece['protocol']}" if "protocol" in piece else "")
+    cells = [about, value + unit, bound + unit, "✓ yes" if piece["passed"] else "✗ no"]
+    return [directive.markdown(piece["name"]), *[[nodes.Text(cell)] for cell in cells]]
+
+
+def judged_role(name, rawtext, content, lineno, inliner, options=None, context=()):
+    """The badge of one statement in a line of text, linked to its verdict if it has one."""
+    env = inliner.document.settings.env
+    path = Path(env.srcdir, env.config.lorantk_build, CLAIMS_FILE).resolve()
+    env.note_dependency(str(path))
+    verdicts = {claim["id"]: claim["verdict"] for claim in read_list(path)}
+    if content not in verdicts:
+        message = inliner.reporter.error(f"expected an id of {CLAIMS_FILE}, got {content!r}", line=lineno)
+        return [inliner.problematic(rawtext, rawtext, message)], [message]
+    return [badge(verdicts[content], content, env.docname)], []
+
+
+class Scoreboard(BuildDirective):
+    """Every statement with its verdict, linked to chapter, evidence and certificate."""
+
+    def content_nodes(self):
+        """A table in three groups: the paper's statements, its findings, our own results."""
+        groups = {"Definitions and statements of the paper": [], "Its findings": [], "Results of this book": []}
+        statements, findings, own = groups.values()
+        for claim in self.entries(CLAIMS_FILE).values():
+            rows = own if claim["source"] == OWN else findings if claim["kind"] == "finding" else statements
+            rows.append(self.row(claim))
+        rows = [row for title, group in groups.items() if group for row in ([[nodes.strong("", title)]], *group)]
+        return [table(["Statement", "Verdict", "What holds instead", "Evidence"], rows, "Scoreboard")]
+
+    def row(self, claim):
+        """One row of the scoreboard."""
+        name, title, page = claim["id"], claim["title"], self.env.docname
+        link = self.chapter_link(claim["notebook"], title) if claim["notebook"] else nodes.Text(title)
+        source = nodes.inline("", f"{claim['kind']} · {claim['source']}", classes=["lorantk-source"])
+        evidence = []
+        if claim["verdict"]:
+            passed = sum(piece["passed"] for piece in claim["evidence"])
+            content = f"{passed} of {len(claim['evidence'])} passed"
+            evidence = [cross_reference("ref", f"verdict-{name}", content, page)]
+        if "certificate" in claim:
+            evidence += [nodes.Text(", "), cross_reference("ref", f"certificate-{name}", "certificate", page)]
+        corrected = self.markdown(claim["corrected"]) if claim["corrected"] else []
+        return [[link, nodes.Text(" "), source], [badge(claim["verdict"])], corrected, evidence]
+
+
+class Tally(BuildDirective):
+    """How many statements have each verdict, in one line."""
+
+    def content_nodes(self):
+        """A badge and a number for each verdict that occurs."""
+        verdicts = [claim["verdict"] or NOT_YET for claim in self.entries(CLAIMS_FILE).values()]
+        counts = [(verdict, verdicts.count(verdict)) for verdict in BADGES if verdict in verdicts]
+        parts = [part for verdict, count in counts for part in (badge(verdict), nodes.Text(f" {count}  "))]
+        return [nodes.paragraph("", "", *parts, classes=["lorantk-tally"])]
+
+
+class Errata(BuildDirective):
+    """What the paper prints and what holds instead, wherever a chapter found a difference."""
+
+    def content_nodes(self):
+        """A table, or a line that says there is nothing to list."""
+        claims = [claim for claim in self.entries(CLAIMS_FILE).values() if claim["corrected"] and claim["source"] != OWN]
+        if not claims:
+            return [text("No chapter has recorded a correction yet.")]
+        rows = [self.row(claim) for claim in claims]
+        return [table(["Printed", "Verdict", "What holds instead"], rows, "Errata")]
+
+    def row(self, claim):
+        """One row: where it is printed, the verdict, the correction."""
+        link = cross_reference("ref", f"verdict-{claim['id']}", claim["title"], self.env.docname)
+        printed = [nodes.Text(f"{claim['source'][:1].upper() + claim['source'][1:]}: "), link]
+        return [printed, [badge(claim["verdict"])], self.markdown(claim["corrected"])]

@@ -1,0 +1,103 @@
+// What a link refers to, shown beside it on hover or focus: an equation, a statement, a reference, a symbol, a figure.
+// It is on the page already, as an element or as a template; nothing is fetched.
+(() => {
+  "use strict";
+  const KINDS = ".math, .proof, .citation, figure, tr";
+  let templates = new Map();
+  let link = null;
+  let tip = null;
+  let timer = 0;
+
+  function content(of) {
+    const href = of.getAttribute("href") || "";
+    const target = templates.has(href)
+      ? templates.get(href).content.firstElementChild
+      : href.startsWith("#") && href.length > 1 && document.getElementById(decodeURIComponent(href.slice(1)));
+    if (!target || !target.matches(KINDS)) return null;
+    const copy = target.cloneNode(true);
+    copy.querySelectorAll(".headerlink, button").forEach((part) => part.remove());
+    [copy, ...copy.querySelectorAll("[id]")].forEach((part) => part.removeAttribute("id"));
+    if (copy.tagName !== "TR") return copy;
+    const row = document.createElement("p");
+    row.append(...[...copy.cells].flatMap((cell) => [...cell.querySelectorAll("p")].flatMap((part) => [...part.childNodes, " "])));
+    return row;
+  }
+
+  function place() {
+    const at = link.getBoundingClientRect();
+    const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
+    const below = at.bottom + tip.offsetHeight + 8 < window.innerHeight || at.top < tip.offsetHeight + 8;
+    tip.style.left = `${Math.max(8, Math.min(at.left, room)) + window.scrollX}px`;
+    tip.style.top = `${(below ? at.bottom + 6 : at.top - tip.offsetHeight - 6) + window.scrollY}px`;
+  }
+
+  function hide() {
+    clearTimeout(timer);
+    if (tip) tip.remove();
+    if (link) link.removeAttribute("aria-describedby");
+    tip = link = null;
+  }
+
+  async function show(of) {
+    if (link === of) return;
+    const inside = content(of);
+    if (!inside) return;
+    hide();
+    link = of;
+    tip = document.createElement("div");
+    tip.id = "lorantk-tip";
+    tip.setAttribute("role", "tooltip");
+    tip.append(inside);
+    tip.addEventListener("mouseenter", () => clearTimeout(timer));
+    tip.addEventListener("mouseleave", later);
+    document.body.append(tip);
+    of.setAttribute("aria-describedby", tip.id);
+    of.removeAttribute("title"); // the browser's own tip would cover this one
+    place();
+    if (window.MathJax && MathJax.typesetPromise) await MathJax.typesetPromise([tip]);
+    if (link === of) place();
+  }
+
+  function later() {
+    clearTimeout(timer);
+    timer = setTimeout(hide, 300);
+  }
+
+  function fit() {
+    const formulas = [...document.querySelectorAll("article mjx-container:not([display])")];
+    formulas.forEach((formula) => formula.classList.remove("lorantk-long"));
+    const long = formulas.filter((formula) => formula.offsetWidth > formula.closest("p, li, td, dd, div").clientWidth);
+    long.forEach((formula) => formula.classList.add("lorantk-long"));
+    // What scrolls can be reached by keyboard, and nothing else is a stop on the way.
+    for (const formula of document.querySelectorAll("article mjx-container")) {
+      if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+      else formula.removeAttribute("tabindex");
+    }
+  }
+
+  async function start() {
+    templates = new Map([...document.querySelectorAll("template[data-tip]")].map((part) => [part.dataset.tip, part]));
+    for (const of of document.querySelectorAll("article a[href*='#']:not(.headerlink)")) {
+      of.addEventListener("mouseenter", () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => show(of), 150);
+      });
+      of.addEventListener("mouseleave", later);
+      of.addEventListener("focus", () => show(of));
+      of.addEventListener("blur", later);
+    }
+    document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
+    // On paper nothing opens on a click: solutions, certificates and code do before, how figures were made stays closed.
+    window.addEventListener("beforeprint", () => {
+      document.querySelectorAll("article details:not(.lorantk-figure > details)").forEach((part) => (part.open = true));
+    });
+    if (window.MathJax && MathJax.startup) {
+      await MathJax.startup.promise;
+      fit();
+      window.addEventListener("resize", fit);
+      document.addEventListener("toggle", fit, true);
+    }
+  }
+
+  document.addEventListener("DOMContentLoaded", start);
+})();

@@ -1,0 +1,117 @@
+"""Finishing pages: what is removed, repaired and added."""
+
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+
+from lorantk.publishing.site.finish import delay_drawings, finish, label_cells, lighten, make_accessible, plain_tex, tip
+
+HEAD = '<!DOCTYPE html>\n\n<html lang="en"><head><meta charset="utf-8"/></head>'
+THEOREM = (
+    '<div class="proof theorem admonition" id="thm-x">\n<p class="admonition-title">Theorem 1</p>'
+    '<p>If <span class="math notranslate nohighlight">\\(a &lt; b\\)</span>, see <a href="other.html#y">there</a>'
+    '<a class="headerlink" href="#thm-x">#</a><br/>and <img src="a.png" alt="no"/> so on.</p></div>'
+)
+
+
+def changed(change, html, *arguments):
+    """HTML after a change of its page."""
+    page = BeautifulSoup(html, "html.parser")
+    change(page, *arguments)
+    return str(page)
+
+
+def test_code_keeps_its_text_and_its_colours():
+    code = '<pre><span class="kn">import</span><span class="w"> </span><span class="n">jax</span><span class="p">(</span></pre>'
+    assert changed(lighten, code) == '<pre><span class="kn">import</span> jax(</pre>'
+    other = '<p><span class="n">x</span></p><pre><span class="n nb">x</span><span>y</span></pre>'
+    assert changed(lighten, other) == other
+
+
+def test_formulas_have_a_plain_form():
+    assert plain_tex(r"M_\Delta") == "MΔ"
+    assert plain_tex(r"\(c = s^2 r \sigma_a^2\)") == "c = s² r σa²"
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        (
+            '<script>write(`<button class="btn search-button-field search-button__button" aria-label="Search">&`)</script>',
+            '<script>write(`<button class="btn search-button-field search-button__button">&`)</script>',
+        ),
+        (
+            '<div class="pst-scrollable-table-container"><table></table></div>',
+            '<div class="pst-scrollable-table-container" tabindex="0"><table></table></div>',
+        ),
+        ('<div role="list" class="citation-list"></div>', '<div class="citation-list"></div>'),
+        ("<tr><th></th><th>a</th></tr>", "<tr><td></td><th>a</th></tr>"),
+        (
+            '<a class="lorantk-symbol reference internal" href="n.html#s"><span class="math">\\(\\sigma_a^2\\)</span></a>',
+            '<a class="lorantk-symbol reference internal" href="n.html#s" aria-label="Notation: σa²">'
+            '<span class="math">\\(\\sigma_a^2\\)</span></a>',
+        ),
+    ],
+)
+def test_keyboards_and_screen_readers_get_what_they_need(html, expected):
+    made, wanted = (BeautifulSoup(text, "html.parser") for text in (changed(make_accessible, html), expected))
+    assert made == wanted  # in whatever order attributes stand
+
+
+def test_cells_of_a_table_know_the_title_of_their_column():
+    titles = r'<th class="head"><p>Statement</p></th><th class="head"><p>of \(\sigma^2\)</p></th>'
+    head = f'<thead><tr class="row-odd">{titles}</tr></thead>'
+    group = '<tr><td class="lorantk-group" colspan="2"><p>G</p></td></tr>'
+    row = '<tr><td><p>a</p></td><td class="x"><p>b</p></td></tr>'
+    for classes in ("table", "lorantk-table table"):
+        page = changed(label_cells, f'<table class="{classes}">{head}<tbody>{group}{row}</tbody></table>{row}')
+        assert f'{group}<tr><td data-label="Statement"><p>a</p></td><td class="x" data-label="of σ²"><p>b</p></td></tr>' in page
+        assert page.endswith(row)
+    assert "data-label" not in changed(label_cells, f'<table border="1" class="dataframe table">{head}{row}</table>')
+
+
+def test_a_tip_has_no_links_and_no_names_of_its_own():
+    page = BeautifulSoup(THEOREM, "html.parser")
+    text = str(tip(page.div))
+    assert text.startswith('<div class="proof theorem admonition">')
+    assert text.endswith("so on.</p></div>")
+    assert r"\(a &lt; b\)" in text
+    assert "see there<br/>and" in text
+    assert not re.search(r"<a|<img|id=|#", text)
+    assert page == BeautifulSoup(THEOREM, "html.parser")  # the page itself stays
+
+
+def test_references_to_other_pages_come_with_what_they_refer_to(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book/one.html").write_text(f"{HEAD}<body>{THEOREM}</body></html>")
+    link = '<a class="reference internal" href="book/one.html#thm-x">Theorem 1</a>'
+    missing = '<a class="reference internal" href="book/one.html#section">a section</a>'
+    (tmp_path / "index.html").write_text(f"{HEAD}<body>{link}{link}{missing}</body></html>")
+    finish(tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<template") == 1
+    shown = tip(BeautifulSoup(THEOREM, "html.parser").div)
+    assert f'<template data-tip="book/one.html#thm-x">{shown}</template></body>' in page
+    assert "<template" not in (tmp_path / "book/one.html").read_text()
+
+
+def test_a_page_keeps_its_scripts_and_its_text(tmp_path):
+    script = '<script>if (a && b < 1) { document.write("<p>"); }</script>'
+    image = '<img src="a.png" alt="A"/>'
+    page = f"{HEAD}<body>{script}{image}<pre>a\n\n  &lt;b&gt; &amp; c</pre><p>Größe – ‘x’</p></body></html>"
+    (tmp_path / "index.html").write_text(page)
+    finish(tmp_path)
+    assert (tmp_path / "index.html").read_text().replace("\n\n\n", "\n\n") == page
+
+
+def test_drawings_load_late_and_say_their_size(tmp_path):
+    (tmp_path / "_images").mkdir()
+    (tmp_path / "_images/a.svg").write_text('<svg xmlns:x="y" width="468pt" height="216pt" viewBox="0 0 1 1"/>')
+    (tmp_path / "_images/b.svg").write_text('<svg viewBox="0 0 1 1"/>')
+    page = '<img alt="A" src="_images/a.svg"/><img alt="B" src="_images/b.svg"/>'
+    first = '<img alt="A" height="288" loading="lazy" src="_images/a.svg" width="624"/>'
+    expected = BeautifulSoup(first, "html.parser").img
+    made = BeautifulSoup(changed(delay_drawings, page, tmp_path), "html.parser").select("img")
+    assert made[0] == expected
+    assert str(made[1]) == '<img alt="B" src="_images/b.svg"/>'

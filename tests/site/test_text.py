@@ -1,0 +1,164 @@
+"""What a reader sees on each page: no markup, nothing cut off, no meaningless output."""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+WIDTHS = (1366, 1920)
+# Patterns of markup in the text of a page, outside code and formulas.
+RAW = {
+    "role": r"\{[a-z][a-z:-]+\}",
+    "fence": r"`{3}|:{3}|~{3}",
+    "option": r"(?m)^[ \t]*:[a-z-]+:(?:[ \t].*)?$",
+    "label": r"(?m)^[ \t]*\([\w:-]+\)=",
+    "dollars": r"\$\$",
+    "formula": r"\$[^$\s][^$\n]*\$|\\[a-zA-Z]{2,}|\\[()\[\]]",
+    "emphasis": r"\*\*",
+    "link": r"\]\(",
+}
+# The same in code, which legitimately has braces and backslashes.
+RAW_IN_CODE = {"role in code": r"\{[a-z:]+\}`", "directive in code": r"(?:`{3}|:{3})\{", "dollars in code": r"\$\$"}
+NUMBERS = r"[\[(][\s\d.,+\-einfa()\[\]]*[\])]"
+MEANINGLESS = re.compile(
+    rf"True|False|None|Ellipsis|<.*>|(?:np|numpy|jnp)\.\w+\(.*\)|\w*[aA]rray\(.*\)|(?:Text|Line2D|Axes|Figure)\(.*\)|{NUMBERS}",
+    re.DOTALL,
+)
+OPEN = "() => document.querySelectorAll('article details').forEach(part => { part.open = true; })"
+SETTLED = "() => new Promise(done => setTimeout(done, 50))"
+SEEN = """() => {
+    const style = document.createElement('style');
+    style.textContent = 'mjx-container, pre, code, dt.sig { display: none !important }';
+    const code = [...document.querySelectorAll('article :is(pre, code)')].filter(node => node.checkVisibility());
+    const found = {code: code.map(node => node.innerText)};
+    document.head.append(style);
+    found.text = document.body.innerText;
+    style.remove();
+    found.outputs = [...document.querySelectorAll('.cell_output > .output')].map(node => node.innerText.trim());
+    return found;
+}"""
+CUT = """() => {
+    const article = (document.querySelector('article') ?? document.body).getBoundingClientRect();
+    const beyond = box => box.width > 0 && (box.right > article.right + 1 || box.left < article.left - 1);
+    const found = [];
+    for (const pre of document.querySelectorAll('article pre')) {
+        if (!pre.checkVisibility()) continue;
+        if (pre.scrollWidth > pre.clientWidth + 1 || beyond(pre.getBoundingClientRect()))
+            found.push(['code', pre.innerText]);
+    }
+    for (const formula of document.querySelectorAll('article mjx-container[display]')) {
+        const drawn = formula.querySelector('mjx-math').getBoundingClientRect();
+        const place = formula.parentElement.getBoundingClientRect();
+        const number = formula.parentElement.querySelector('.eqno');
+        const room = number ? number.getBoundingClientRect().left : place.right;
+        if (drawn.width > 0 && (drawn.right > room + 1 || drawn.left < place.left - 1 || beyond(drawn)))
+            found.push(['formula', formula.parentElement.id || formula.innerText]);
+    }
+    return found;
+}"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that a reader should not see: its kind, and an excerpt."""
+
+    kind: str
+    excerpt: str
+
+
+def matches(patterns, text):
+    """Return a fault for each pattern that occurs in a text, with the words around it."""
+    for kind, pattern in patterns.items():
+        if found := re.search(pattern, text):
+            yield Fault(kind, text[max(0, found.start() - 30) : found.end() + 50])
+
+
+def faults(page):
+    """Return what is wrong with an open page."""
+    page.evaluate(OPEN)
+    seen = page.evaluate(SEEN)
+    found = [*matches(RAW, seen["text"])]
+    found += [fault for text in seen["code"] for fault in matches(RAW_IN_CODE, text)]
+    found += [Fault("output", text[:80]) for text in seen["outputs"] if MEANINGLESS.fullmatch(text)]
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate(SETTLED)
+        found += [Fault(f"{kind} cut off at {width} px", text[:80]) for kind, text in page.evaluate(CUT)]
+    return list(dict.fromkeys(found))
+
+
+def test_a_page_shows_no_source_cuts_nothing_off_and_has_no_output_without_meaning(file_visitor, page):
+    assert faults(file_visitor(page, width=WIDTHS[0]).page) == []
+
+
+LONG = r"\[" + "+".join(["abcdefgh"] * 30) + r"\]"
+OUTPUT = '<div class="cell_output"><div class="output"><pre>{}</pre></div></div>'
+PLANTED = [
+    ("<p>See {cite:p}`nobody2020`.</p>", "role"),
+    ("<p>See {cite:p}<code>nobody2020</code>.</p>", "role"),
+    ("<p>```{prf:theorem} One</p>", "fence"),
+    ("<p>:::note</p>", "fence"),
+    ("<p>:label: one</p>", "option"),
+    ("<p>(a-label)=</p>", "label"),
+    ("<p>$$ x = 1 $$</p>", "dollars"),
+    ("<p>The matrix $M$ is.</p>", "formula"),
+    (r"<p>The matrix M_\Delta is.</p>", "formula"),
+    ("<p>It is **so**.</p>", "emphasis"),
+    ("<p>See [here](there.html).</p>", "link"),
+    ("<details><summary>More</summary><p>$$ x $$</p></details>", "dollars"),
+    ("<pre>```{dropdown} Solution</pre>", "directive in code"),
+    ("<pre>see {doc}`there`</pre>", "role in code"),
+    ("<pre>$$\nx\n$$</pre>", "dollars in code"),
+    (f"<pre>{'x' * 200}</pre>", "code cut off at 1366 px"),
+    (f"<pre>{'x' * 200}</pre>", "code cut off at 1920 px"),
+    (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1366 px"),
+    (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1920 px"),
+    *((OUTPUT.format(text), "output") for text in ("True", "None", "np.float64(0.5)", "Text(0.5, 1.0, &#x27;x&#x27;)")),
+    *((OUTPUT.format(text), "output") for text in ("&lt;Figure size 640x480&gt;", "array([1., 2.])", "[1.  2.5 nan]")),
+    *((OUTPUT.format(text), "output") for text in ("Array([0, 1], dtype=int32)", "(0.1, -3e-05)")),
+]
+CODE_80 = '<div class="cell docutils container"><div class="cell_input docutils container">{}</div></div>'
+ALLOWED = [
+    "<p>It costs $5, or {0, 1} of it: <code>{doc}</code>, <code>a**b</code> and <code>\\Delta</code>.</p>",
+    f"<pre>{'x' * 80}</pre>",
+    CODE_80.format(f'<div class="highlight-ipython3 notranslate"><div class="highlight"><pre>{"x" * 80}</pre></div></div>'),
+    f'<details class="sd-card"><summary>Solution</summary><div class="sd-card-body"><pre>{"x" * 80}</pre></div></details>',
+    r'<div class="math notranslate nohighlight">\[x = 1\]</div>',
+    OUTPUT.format("rank 8: 0.5"),
+    OUTPUT.format("0.5"),
+]
+PLANT = """async html => {
+    const part = document.createElement('div');
+    part.innerHTML = html;
+    document.querySelector('article').append(part);
+    await MathJax.typesetPromise([...part.querySelectorAll('.math')]);
+    window.planted = part;
+}"""
+
+
+@pytest.fixture(scope="module")
+def plant(site, file_visitor):
+    """A function that adds HTML to the end of a clean page and returns the kinds of faults that are then found."""
+    opened = file_visitor.context.new_page()
+    opened.goto((site / "book/notation.html").as_uri(), wait_until="load")
+    opened.evaluate("() => MathJax.startup.promise")
+    assert faults(opened) == []
+
+    def add(html):
+        opened.evaluate(PLANT, html)
+        found = {fault.kind for fault in faults(opened)}
+        opened.evaluate("() => window.planted.remove()")
+        return found
+
+    yield add
+    opened.close()
+
+
+@pytest.mark.parametrize(("html", "kind"), PLANTED)
+def test_each_kind_of_fault_is_noticed(plant, html, kind):
+    assert kind in plant(html)
+
+
+@pytest.mark.parametrize("html", ALLOWED)
+def test_allowed_text_is_not_a_fault(plant, html):
+    assert plant(html) == set()
