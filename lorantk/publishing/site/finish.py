@@ -70,6 +70,9 @@ def make_accessible(page):
     for cell in page.select("th:empty"):
         if not cell.attrs:
             cell.name = "td"
+    # An arrow alone is not a name for what it opens.
+    for part in page.select("li.has-children > details > summary"):
+        part["aria-label"] = f"Pages below {part.find_previous('a').text.strip()}"
     # A formula alone is not a name for a link.
     for link in page.select("a.lorantk-symbol"):
         link["aria-label"] = f"Notation: {plain_tex(link.text)}"

@@ -48,6 +48,11 @@ def test_formulas_have_a_plain_form():
         ('<div role="list" class="citation-list"></div>', '<div class="citation-list"></div>'),
         ("<tr><th></th><th>a</th></tr>", "<tr><td></td><th>a</th></tr>"),
         (
+            '<li class="has-children"><a href="a.html">Parts</a><details><summary><i></i></summary></details></li>',
+            '<li class="has-children"><a href="a.html">Parts</a><details><summary aria-label="Pages below Parts">'
+            "<i></i></summary></details></li>",
+        ),
+        (
             '<a class="lorantk-symbol reference internal" href="n.html#s"><span class="math">\\(\\sigma_a^2\\)</span></a>',
             '<a class="lorantk-symbol reference internal" href="n.html#s" aria-label="Notation: σa²">'
             '<span class="math">\\(\\sigma_a^2\\)</span></a>',
