@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "laws",
         "laziness",
         "limits",
+        "linear_maps",
         "matrix_free",
         "networks",
         "neural_tangents",
