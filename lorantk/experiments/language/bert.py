@@ -1,9 +1,9 @@
 r"""BERT as a function of its linear maps [Devlin et al. 2019].
 
 Parameters are a flat dictionary from the checkpoint's own names to arrays, such as
-``"encoder.layer.0.attention.self.query.weight"`` of shape (outputs, inputs). Every product with a trained matrix goes through
-``linear(name, v)``, so that adapters, probes and kernels (`lorantk.theory.linear_maps`) are put in from outside. There is no
-dropout.
+``"encoder.layer.0.attention.self.query.weight"`` of shape (outputs, inputs). All of them are used through ``linear(name, v)``,
+which is `plain` for the model itself, so that adapters, probes and kernels (`lorantk.theory.linear_maps`) are put in from
+outside. There is no dropout.
 """
 
 import json
@@ -156,29 +156,35 @@ def fresh_head(architecture: Architecture, *, classes: int, key) -> dict[str, Fl
     return {f"{HEAD}.weight": weight, f"{HEAD}.bias": jnp.zeros(classes, jnp.float32)}
 
 
-def plain(parameters: dict, name: str, v: Float[Array, "... n"]) -> Float[Array, "... m"]:
-    """Return ``W v + b`` for the linear map of that name."""
-    bias = parameters[f"{name}.bias"]
-    return v @ parameters[f"{name}.weight"].T + bias.reshape((1,) * (v.ndim - 1) + bias.shape)
+def plain(parameters: dict, name: str, v: Array) -> Float[Array, "... m"]:
+    """Return ``W v + b`` for the linear map of that name, ``g ∘ v + b`` for a layer norm, the rows ``v`` of a table."""
+    weight = parameters[f"{name}.weight"]
+    if name.endswith("embeddings"):
+        return weight[v]
+    bias = parameters[f"{name}.bias"].reshape((1,) * (v.ndim - 1) + (-1,))
+    if name.endswith("LayerNorm"):
+        return weight.reshape(bias.shape) * v + bias
+    return v @ weight.T + bias
 
 
-def _normalise(parameters, name, x, epsilon):
+def _normalise(linear, name, x, epsilon):
     x = x - x.mean(axis=-1, keepdims=True)
-    x = x * jax.lax.rsqrt((x**2).mean(axis=-1, keepdims=True) + epsilon)
-    return x * parameters[f"{name}.weight"][None, None] + parameters[f"{name}.bias"][None, None]
+    return linear(name, x * jax.lax.rsqrt((x**2).mean(axis=-1, keepdims=True) + epsilon))
 
 
-def _embed(parameters, ids, epsilon):
-    words, places, kinds = (parameters[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type"))
-    return _normalise(parameters, "embeddings.LayerNorm", words[ids] + places[None, : ids.shape[1]] + kinds[None, :1], epsilon)
+def _embed(linear, ids, epsilon):
+    places = jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
+    entries = {"word": ids, "position": places, "token_type": jnp.zeros_like(ids)}
+    h = sum(linear(f"embeddings.{name}_embeddings", v) for name, v in entries.items())
+    return _normalise(linear, "embeddings.LayerNorm", h, epsilon)
 
 
-def _layer(linear, architecture, parameters, l, h, asking, mask):
+def _layer(linear, architecture, l, h, asking, mask):
     """One layer's output at the tokens whose vectors are `asking`, which attend to the tokens `h`."""
     at = f"encoder.layer.{l}."
 
     def norm(name, x):
-        return _normalise(parameters, f"{at}{name}.LayerNorm", x, architecture.epsilon)
+        return _normalise(linear, f"{at}{name}.LayerNorm", x, architecture.epsilon)
 
     def heads(name, x):
         return linear(f"{at}attention.self.{name}", x).reshape(*x.shape[:2], architecture.heads, -1)
@@ -193,34 +199,34 @@ def _layer(linear, architecture, parameters, l, h, asking, mask):
 
 
 def encode(
-    linear: Callable, architecture: Architecture, parameters: dict, ids: Int[Array, "N T"], mask: Bool[Array, "N T"]
+    linear: Callable, architecture: Architecture, ids: Int[Array, "N T"], mask: Bool[Array, "N T"]
 ) -> Float[Array, "N T width"]:
     """Return the hidden states of the last layer.
 
     Parameters
     ----------
     linear
-        ``linear(name, v)``, the linear map of that name; `plain` with the parameters is the model itself.
-    architecture, parameters
-        The model's sizes, and the arrays of its tables and layer norms.
+        ``linear(name, v)``, the map of that name; `plain` with the parameters is the model itself.
+    architecture
+        The model's sizes.
     ids, mask
         Token ids, and which tokens are part of the sentence; the rest is padding.
     """
-    h = _embed(parameters, ids, architecture.epsilon)
+    h = _embed(linear, ids, architecture.epsilon)
     for l in range(architecture.layers):
-        h = _layer(linear, architecture, parameters, l, h, h, mask)
+        h = _layer(linear, architecture, l, h, h, mask)
     return h
 
 
 def classify(
-    linear: Callable, architecture: Architecture, parameters: dict, ids: Int[Array, "N T"], mask: Bool[Array, "N T"]
+    linear: Callable, architecture: Architecture, ids: Int[Array, "N T"], mask: Bool[Array, "N T"]
 ) -> Float[Array, "N C"]:
     """Return the logits: a classifier on ``tanh(pooler)`` of the first token.
 
     Arguments are those of `encode`. The last layer computes only the first token, as nothing reads the others.
     """
-    h = _embed(parameters, ids, architecture.epsilon)
+    h = _embed(linear, ids, architecture.epsilon)
     for l in range(architecture.layers):
         asking = h if l < architecture.layers - 1 else h[:, :1]
-        h = _layer(linear, architecture, parameters, l, h, asking, mask)
+        h = _layer(linear, architecture, l, h, asking, mask)
     return linear(HEAD, jnp.tanh(linear("pooler.dense", h[:, 0])))

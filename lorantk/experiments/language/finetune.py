@@ -46,7 +46,7 @@ def logits(
 ) -> Float[Array, "N C"]:
     """Return the logits of token ids with the given lengths."""
     mask = jnp.arange(ids.shape[1])[None] < lengths[:, None]
-    return classify(partial(linear, parameters), architecture, parameters, ids, mask)
+    return classify(partial(linear, parameters), architecture, ids, mask)
 
 
 def adapters(parameters: dict, names, *, rank: int, variance: float, key) -> dict[str, Array]:
