@@ -136,8 +136,15 @@ def measure(architecture: Architecture, parameters: dict, sets: Sets, attack: st
     return records
 
 
-def train(run: Run, material: Material) -> list[dict[str, float]]:
+def train(run: Run, material: Material, *, until: int | None = None) -> list[dict[str, float]]:
     """Train a run and return its records, a dictionary for each checkpoint; a run that diverged has none from there on.
+
+    Parameters
+    ----------
+    run, material
+        What to train, on which sentences.
+    until
+        Stop after this many steps; the records up to there are those of the whole run.
 
     Raises
     ------
@@ -164,4 +171,6 @@ def train(run: Run, material: Material) -> list[dict[str, float]]:
                 break
             last = done == run.steps
             records.append({"step": done} | measure(material.architecture, frozen | trained, sets, run.attack, last=last))
+        if done == until:
+            break
     return records

@@ -158,6 +158,10 @@ def test_a_run_is_the_same_again(records, material):
     assert training.train(run(), material) == records["clean"]
 
 
+def test_a_run_that_stops_early_has_the_same_records_until_then(records, material):
+    assert training.train(run(), material, until=4) == records["clean"][:2]
+
+
 def test_a_rate_that_is_too_large_ends_a_run_without_records(material):
     assert training.train(run(rate=float("inf")), material) == []
 
