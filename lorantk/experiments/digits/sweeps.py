@@ -17,14 +17,19 @@ SIZES = {
     "default": {"seeds": 20, "one epoch": (4096, 128), "memorising": (256, 256), "batch": 24},
     "smoke": {"seeds": 3, "one epoch": (512, 16), "memorising": (128, 24), "batch": 100},
     "paper": {"seeds": 40, "one epoch": (16384, 512), "memorising": (256, 512), "batch": 4},
+    # The second series, whose outcomes are kept in the repository.
+    "kept": {"seeds": 100, "one epoch": (4096, 128), "memorising": (256, 256), "batch": 24},
 }
+SLICE = 5  # seeds of the second series that every build runs again
 
 
 def _cell(profile, regime, optimiser, attack, arm, **options):
     size = SIZES[profile]
     rows, steps = size[regime]
     if profile == "paper":
-        options |= {"width": 256, "pretraining": "varied"}
+        options |= {"width": 256}
+    if profile in ("paper", "kept"):
+        options |= {"pretraining": "varied"}
     options.setdefault("poison", POISON[attack].get(regime, 0.0))
     return Cell(regime, optimiser, attack, arm, RATES[optimiser], size["seeds"], rows, steps, **options)
 
@@ -62,12 +67,21 @@ def _interventions(profile):
     return [_cell(*place, arm, match=match) for place in _grid(profile, optimisers=("sgd",)) for arm, match in kinds]
 
 
+def _series(profile):
+    every = [_cell(*place, arm) for place in _grid("kept") for arm in ("full", "lora")] + _ranks("kept") + _variances("kept")
+    if profile == "kept":
+        return every
+    few = [cell for cell in every if (cell.regime, cell.optimiser) == ("memorising", "adam")]
+    return [replace(cell, seeds=SLICE) for cell in few]
+
+
 SWEEPS = {
     "arms": _arms,
     "doses": _doses,
     "ranks": _ranks,
     "variances": _variances,
     "interventions": _interventions,
+    "series": _series,
 }
 
 
