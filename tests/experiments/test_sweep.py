@@ -169,7 +169,7 @@ def test_one_batch_can_be_asked_for(tiny, capsys):
     with pytest.raises(SystemExit, match="2"):
         tiny("--batch", "none")
     assert f"expected a batch out of {batch.done.stem}; got 'none'" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="expected a profile out of default, smoke, paper; got 'huge'"):
+    with pytest.raises(ValueError, match="expected a profile out of default, smoke, paper, kept; got 'huge'"):
         sweeps.cells("arms", "huge")
 
 
@@ -205,7 +205,9 @@ def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
 
 def test_every_sweep_has_what_the_plan_names():
     cells = {name: sweeps.cells(name, "default") for name in sweeps.SWEEPS}
-    assert {cell.seeds for group in cells.values() for cell in group} == {20}
+    assert {name: {cell.seeds for cell in group} for name, group in cells.items()} == dict.fromkeys(cells, {20}) | {
+        "series": {sweeps.SLICE}
+    }
     assert {cell.rank for cell in cells["ranks"]} == set(sweeps.RANKS)
     for name in ("arms", "ranks", "variances"):
         places = {(c.regime, c.optimiser, c.attack) for c in cells[name]}

@@ -1,4 +1,4 @@
-"""What experiments share: protocols, statistics, results of sweeps, the five findings."""
+"""What experiments share: protocols, statistics, results of sweeps, the five findings and the rule that judges them."""
 
 import lazy_loader
 

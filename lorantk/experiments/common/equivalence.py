@@ -7,7 +7,8 @@ judges are plain `lorantk.experiments.common.effects.Effect`, of any system::
     verdict("finding-rank", effects)  # its outcome, and the pooled judgement of each part under the primary protocol
     pooled("rank-lift", effects, protocol="iii")  # one part under another protocol: the mean over settings
     in_settings("finding-rank", effects)  # every part in every setting
-    as_evidence(judgement)  # the same as evidence: value, relation, bound
+    as_evidence(judgement)  # the comparisons behind an outcome
+    facts("finding-rank", effects)  # what a text says about it
 
 `resampled` and `chances` give the rule's operating characteristics: how often each outcome comes out at a given true effect.
 """
@@ -93,11 +94,11 @@ def combine(outcomes: Iterable[str], *, every: bool = True) -> str:
     return (min if every else max)(outcomes, key=OUTCOMES.index)
 
 
-def _judge(part, protocol, setting, differences, comparisons, directed):
-    """One judgement; void, with an empty interval, if there are no differences."""
-    if differences is None:
-        return Judgement(part, protocol, setting, Interval(np.nan, np.nan, np.nan, 0), VOID, directed)
-    judged = Judgement(part, protocol, setting, paired_interval(differences, comparisons=comparisons), "", directed)
+def _judge(part, protocol, setting, differences, comparisons, directed, void=False):
+    """One judgement."""
+    judged = Judgement(part, protocol, setting, paired_interval(differences, comparisons=comparisons), VOID, directed)
+    if void:
+        return judged
     found = outcome(judged.interval.low, judged.interval.high, smallest=judged.smallest, directed=directed)
     return judged._replace(outcome=str(found))
 
@@ -106,7 +107,7 @@ def in_settings(finding: str, effects: Iterable[Effect]) -> list[Judgement]:
     """Judge every part of a finding in every setting and protocol, with intervals that hold together at 95%."""
     parts, _, directed = FINDINGS[finding]
     mine = [effect for effect in effects if effect.part in parts]
-    return [_judge(e.part, e.protocol, e.setting, None if e.void else e.differences, len(mine), directed) for e in mine]
+    return [_judge(e.part, e.protocol, e.setting, e.differences, len(mine), directed, e.void) for e in mine]
 
 
 def mean_over_settings(part: str, effects: Iterable[Effect], *, protocol: str = PRIMARY) -> np.ndarray | None:
@@ -132,6 +133,8 @@ def pooled(part: str, effects: Sequence[Effect], *, protocol: str = PRIMARY, dir
     Raises ValueError like `mean_over_settings`.
     """
     differences = mean_over_settings(part, effects, protocol=protocol)
+    if differences is None:
+        return Judgement(part, protocol, "", Interval(np.nan, np.nan, np.nan, 0), VOID, directed)
     return _judge(part, protocol, "", differences, len(PARTS), directed)
 
 
@@ -146,16 +149,61 @@ def verdict(finding: str, effects: Sequence[Effect]) -> Verdict:
     return Verdict(finding, combine(found, every=every), judged)
 
 
-def as_evidence(judged: Judgement) -> dict[str, tuple[float, str, float]]:
-    """Return the comparisons that decide the outcome, as value, relation and bound, by the outcome that each stands for.
+def beside(finding: str, series: dict[str, Sequence[Effect]]) -> dict[str, dict[str, str]]:
+    """Return each part's pooled interval in points and its outcome, for every series by name, as rows of a table."""
+    rows = {}
+    for name, effects in series.items():
+        for judged in verdict(finding, effects).parts:
+            row = rows.setdefault(PARTS[judged.part], {})
+            row |= {name: judged.interval.points(), f"{name}: outcome": judged.outcome}
+    return rows
 
-    The one for `NEGLIGIBLE` comes first in the rule. A part without direction is never contradicted.
+
+def table(judgements: Iterable[Judgement]) -> dict[str, list]:
+    """Return judgements as columns, for a table or a figure's data."""
+    rows = [(j.part, j.protocol, j.setting, *j.interval[:3], j.outcome) for j in judgements]
+    names = ("part", "protocol", "setting", "mean", "low", "high", "outcome")
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def count(judgements: Iterable[Judgement], outcome: str, **where) -> int:
+    """Return how many of the judgements with the given attributes have an outcome."""
+    return sum(j.outcome == outcome and all(getattr(j, k) == v for k, v in where.items()) for j in judgements)
+
+
+def facts(finding: str, effects: Sequence[Effect]) -> dict[str, str | int | float]:
+    """Return what a text says about a finding: its outcome and, for each part such as ``rank-lift``, numbers in points.
+
+    ``rank_lift`` is the pooled interval, ``rank_lift_outcome`` its outcome, ``rank_lift_alone`` in how many settings the primary
+    protocol gives this outcome by itself, ``rank_lift_least`` and ``rank_lift_most`` the extreme means of these settings. Raises
+    ValueError like `mean_over_settings`.
+    """
+    judged = verdict(finding, effects)
+    found = {"verdict": judged.outcome, "seeds": judged.parts[0].interval.count}
+    for part in judged.parts:
+        here = [j for j in in_settings(finding, effects) if (j.part, j.protocol) == (part.part, PRIMARY) and j.outcome != VOID]
+        means = [100 * j.interval.mean for j in here]
+        numbers = {
+            "": part.interval.points(),
+            "_outcome": part.outcome,
+            "_alone": count(here, part.outcome),
+            "_least": min(means),
+            "_most": max(means),
+        }
+        found |= {part.part.replace("-", "_") + name: number for name, number in numbers.items()}
+    return found
+
+
+def as_evidence(judged: Judgement) -> list[tuple[str, float, str, float, str]]:
+    """Return the comparisons that decide the outcome: a key, value, relation and bound, and the outcome that it stands for.
+
+    The first that holds decides. A part without direction is never contradicted.
     """
     low, high = judged.interval.low, judged.interval.high
-    found = {NEGLIGIBLE: (max(-low, high), "<", judged.smallest)}
+    small = ("farther-end", max(-low, high), "<", judged.smallest, NEGLIGIBLE)
     if judged.directed:
-        return found | {CONFIRMED: (low, ">", 0), CONTRADICTED: (high, "<", 0)}
-    return found | {CONFIRMED: (max(low, -high), ">", 0)}
+        return [small, ("lower-end", low, ">", 0, CONFIRMED), ("upper-end", high, "<", 0, CONTRADICTED)]
+    return [small, ("nearer-end", max(low, -high), ">", 0, CONFIRMED)]
 
 
 def resampled(

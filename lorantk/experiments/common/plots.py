@@ -4,57 +4,70 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lorantk.experiments.common.findings import OPTIMISERS, Judgement, outcomes, select, settings
-from lorantk.experiments.common.protocols import PRIMARY, diverged, usable
+from lorantk.experiments.common.equivalence import CONFIRMED, CONTRADICTED, NEGLIGIBLE, PRIMARY, UNDECIDED, VOID, Judgement
+from lorantk.experiments.common.findings import OPTIMISERS, outcomes, select, settings
+from lorantk.experiments.common.protocols import diverged, usable
 from lorantk.experiments.common.results import Result
 from lorantk.experiments.common.statistics import paired_interval
 
-# How each state looks: colour and marker.
-STATES = {
-    "holds": ("C0", "o"),
-    "contradicts": ("C3", "X"),
-    "open": ("0.45", "o"),
-    "void": ("0.8", "."),
+# How each outcome looks: colour and marker.
+LOOKS = {
+    CONFIRMED: ("C0", "o"),
+    CONTRADICTED: ("C3", "X"),
+    NEGLIGIBLE: ("C2", "s"),
+    UNDECIDED: ("0.45", "o"),
+    VOID: ("0.8", "."),
 }
 ARMS = {"full": ("C0", "full fine-tuning"), "lora": ("C1", "LoRA"), "lora-fa": ("C2", "LoRA, A frozen")}
 
 
-def draw_settings(axes: Sequence, judgements: list[Judgement], parts: Sequence[str], titles: Sequence[str]) -> None:
-    """Draw the interval of every setting, one panel for each part; panels share their vertical axis.
+def draw_judgement(axis, y: float, judged: Judgement, *, width: float = 1.4) -> None:
+    """Draw the interval of one judgement in the colour of its outcome."""
+    color, marker = LOOKS[judged.outcome]
+    axis.plot([judged.interval.low, judged.interval.high], [y, y], color=color, linewidth=width, solid_capstyle="butt")
+    axis.plot(judged.interval.mean, y, marker, color=color, markersize=5)
 
-    Settings are grouped by regime and optimiser, the five protocols of each from top to bottom, the primary one in bold.
+
+def draw_smallest(axis, smallest: float) -> None:
+    """Shade the effects that are too small to be of interest, and mark zero."""
+    axis.axvspan(-smallest, smallest, color="0.93", zorder=0, linewidth=0)
+    axis.axvline(0, color="k", linewidth=0.8)
+    axis.grid(axis="y", visible=False)
+
+
+def draw_settings(axes: Sequence, judgements: list[Judgement], titles: dict[str, str]) -> None:
+    """Draw the interval of every setting, one panel for each part of `titles`; panels share their vertical axis.
+
+    The five protocols of each setting are drawn from top to bottom, the primary one in bold. Effects that are too small to be of
+    interest are shaded.
     """
-    groups = list(dict.fromkeys((j.regime, j.optimiser) for j in judgements))
+    groups = list(dict.fromkeys(j.setting for j in judgements))
     protocols = list(dict.fromkeys(j.protocol for j in judgements))
     height = len(protocols) + 1
-    for axis, part, title in zip(axes, parts, titles, strict=True):
-        for j in (j for j in judgements if j.part == part):
-            y = groups.index((j.regime, j.optimiser)) * height + protocols.index(j.protocol)
-            color, marker = STATES[j.state]
-            width = 3.2 if j.protocol == PRIMARY else 1.4
-            axis.plot([j.interval.low, j.interval.high], [y, y], color=color, linewidth=width, solid_capstyle="butt")
-            axis.plot(j.interval.mean, y, marker, color=color, markersize=5)
-        axis.axvline(0, color="k", linewidth=0.8)
+    for axis, (part, title) in zip(axes, titles.items(), strict=True):
+        here = [j for j in judgements if j.part == part]
+        for j in here:
+            y = groups.index(j.setting) * height + protocols.index(j.protocol)
+            draw_judgement(axis, y, j, width=3.2 if j.protocol == PRIMARY else 1.4)
+        draw_smallest(axis, here[0].smallest)
         axis.set_title(title)
-        axis.grid(axis="y", visible=False)
     ticks = [g * height + p for g in range(len(groups)) for p in range(len(protocols))]
     axes[0].set_yticks(ticks, [f"({p})" for _ in groups for p in protocols], fontsize=8)
     axes[0].set_ylim(len(groups) * height - 1, -1)
-    for g, (regime, optimiser) in enumerate(groups):
+    for g, setting in enumerate(groups):
         axes[0].annotate(
-            f"{regime}\n{OPTIMISERS[optimiser]}", (0, g * height + (len(protocols) - 1) / 2), (-40, 0),
+            setting.replace(", ", "\n"), (0, g * height + (len(protocols) - 1) / 2), (-40, 0),
             xycoords=("axes fraction", "data"), textcoords="offset points", ha="center", va="center", rotation=90,
             fontsize=9, annotation_clip=False,
         )  # fmt: skip
 
 
-def state_legend(figure) -> None:
+def outcome_legend(figure, outcomes: Sequence[str] = tuple(LOOKS)) -> None:
     """Explain the colours below the figure."""
     from matplotlib.lines import Line2D
 
-    words = {"holds": "as the finding says", "contradicts": "the opposite", "open": "open", "void": "void"}
-    handles = [Line2D([], [], color=STATES[s][0], marker=STATES[s][1], label=word) for s, word in words.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
+    handles = [Line2D([], [], color=LOOKS[word][0], marker=LOOKS[word][1], label=word) for word in outcomes]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
 
 
 def by_rate(result: Result, record: str) -> dict[str, list]:

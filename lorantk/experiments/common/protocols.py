@@ -21,7 +21,6 @@ PROTOCOLS = {
     "iv": "equal progress",
     "v": "tuned rate and step",
 }
-PRIMARY = "v"
 LOSSES = ("train_loss", "poison_loss", "validation_loss")
 
 

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "finetune",
         "poison",
         "prediction",
+        "series",
         "sweeps",
         "training",
         "transfer",

@@ -68,7 +68,8 @@ def _interventions(profile):
 
 
 def _series(profile):
-    every = [_cell(*place, arm) for place in _grid("kept") for arm in ("full", "lora")] + _ranks("kept") + _variances("kept")
+    full = [_cell(*place, "full") for place in _grid("kept")]
+    every = [*full, *_ranks("kept"), *_variances("kept")]  # LoRA as in the arms is one of the variances
     if profile == "kept":
         return every
     few = [cell for cell in every if (cell.regime, cell.optimiser) == ("memorising", "adam")]

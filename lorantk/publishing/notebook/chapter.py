@@ -144,7 +144,7 @@ class Chapter:
                 raise PublishingError(f"expected {name}=({', '.join(SIZE_ORDER)}), got {values!r}")
         return SimpleNamespace(**{name: values[place] for name, values in sizes.items()})
 
-    def evidence(self, key, value, relation, bound, unit="1", about="printed", claim=None, protocol=None, case=None, chance=0.0):
+    def evidence(self, key, value, relation, bound, unit="1", about="printed", claim=None, part=None, case=None, chance=0.0):
         """Record that ``value relation bound`` was tested, and whether it holds.
 
         Parameters
@@ -162,8 +162,8 @@ class Chapter:
             What the comparison is about, see `lorantk.publishing.notebook.verdicts`.
         claim : str, optional
             Required if the chapter judges several.
-        protocol : str, optional
-            For findings: the protocol; without it, each piece counts as its own protocol.
+        part : str, optional
+            For a finding: the part that the comparison is about, if there are several.
         case : str, optional
             If several pieces share a key: the words for this one, which go before the sentence.
         chance : float or str
@@ -177,7 +177,7 @@ class Chapter:
         """
         judgement = self._open(claim)
         kind = judgement.claim.kind
-        words = {"unit": unit, "about": about, "protocol": protocol, "case": case, "chance": chance}
+        words = {"unit": unit, "about": about, "part": part, "case": case, "chance": chance}
         piece = verdicts.evidence(key, value, relation, bound, kind=kind, **words)
         self._keep(piece, judgement.evidence)
 
@@ -227,13 +227,15 @@ class Chapter:
         self._open(claim).certificate = plain("certificate", objects)
         self._write()
 
-    def conclude(self, verdict, claim=None):
+    def conclude(self, verdict, claim=None, every=True):
         """Compute the verdict, check it against the one stated here, and record it.
 
         Parameters
         ----------
         verdict : str
             The verdict that the chapter expects.
+        every : bool
+            For a finding: whether it needs all of its parts, or one is enough.
 
         Raises
         ------
@@ -244,7 +246,7 @@ class Chapter:
         """
         judgement = self._open(claim)
         kind, name = judgement.claim.kind, judgement.claim.id
-        judgement.verdict = verdicts.conclude(kind, judgement.evidence, verdict, judgement.certificate)
+        judgement.verdict = verdicts.conclude(kind, judgement.evidence, verdict, judgement.certificate, every)
         self._write()
         display.show_verdict(name, judgement.verdict, judgement.evidence)
 

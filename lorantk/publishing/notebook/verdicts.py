@@ -2,16 +2,18 @@
 
 A piece of evidence compares a number with a bound. What the comparison is about decides how it counts:
 
-========== ============================================================================ ==========
-about      meaning                                                                      may fail
-========== ============================================================================ ==========
-printed    the statement as printed, under exactly its printed hypotheses               yes
-limit      its convergence with width                                                   yes
-condition  its whole conclusion, under an added hypothesis                              yes
-replicated a finding, under one protocol                                                yes
-corrected  the statement that holds instead                                             no
-control    a negative control, or a second route to the same number                     no
-========== ============================================================================ ==========
+===================== ================================================================= ==========
+about                 meaning                                                           may fail
+===================== ================================================================= ==========
+printed               the statement as printed, under exactly its printed hypotheses    yes
+limit                 its convergence with width                                        yes
+condition             its whole conclusion, under an added hypothesis                   yes
+no effect of interest a part of a finding: its effect is too small to matter            yes
+confirmed             a part of a finding: its effect has the sign that was found       yes
+contradicted          a part of a finding: its effect has the other sign                yes
+corrected             the statement that holds instead                                  no
+control               a negative control, or a second route to the same number          no
+===================== ================================================================= ==========
 """
 
 import math
@@ -34,13 +36,13 @@ SUPPORT = ("corrected", "control")
 ABOUT = {
     "definition": ("printed", "limit", "condition", *SUPPORT),
     "claim": ("printed", "limit", "condition", *SUPPORT),
-    "finding": ("replicated", *SUPPORT),
+    "finding": ("no effect of interest", "confirmed", "contradicted", *SUPPORT),
 }
 FAILS = "fails as printed"
 VERDICTS = {
     "definition": ("holds exactly", "holds in the limit", "holds under a condition", FAILS),
     "claim": ("holds exactly", "holds in the limit", "holds under a condition", FAILS),
-    "finding": ("replicated", "depends on the protocol", "not replicated"),
+    "finding": ("confirmed", "undecided at this power", "no effect of interest", "contradicted"),
 }
 
 
@@ -54,7 +56,7 @@ class Evidence:
     bound: int | float
     unit: str
     about: str
-    protocol: str | None = None
+    part: str | None = None
     case: str | None = None
     chance: float | str = 0.0
 
@@ -88,7 +90,7 @@ def _number(value, role, name):
     return number
 
 
-def evidence(key, value, relation, bound, *, kind, unit="1", about="printed", protocol=None, case=None, chance=0.0):
+def evidence(key, value, relation, bound, *, kind, unit="1", about="printed", part=None, case=None, chance=0.0):
     """Check and build one piece of evidence for a claim of the given kind.
 
     Numbers are compared as they are recorded: integers exactly, everything else in double precision.
@@ -109,7 +111,7 @@ def evidence(key, value, relation, bound, *, kind, unit="1", about="printed", pr
         if not 0 <= chance <= 1:
             raise EvidenceError(f"expected a probability as chance of evidence {key!r}, or a reason in words, got {chance}")
     value, bound = _number(value, "value", key), _number(bound, "bound", key)
-    return Evidence(key, value, relation, bound, unit, about, protocol, case, chance)
+    return Evidence(key, value, relation, bound, unit, about, part, case, chance)
 
 
 def _all_passed(pieces):
@@ -117,15 +119,24 @@ def _all_passed(pieces):
     return bool(pieces) and all(piece.passed for piece in pieces)
 
 
-def _finding(pieces):
-    """The verdict on a finding: each protocol passes if all of its evidence does."""
-    protocols = {}
+def _part(name, pieces):
+    """The outcome of one part of a finding: what its evidence shows first, in the order of `ABOUT`."""
+    missing = {"no effect of interest", "confirmed"} - {piece.about for piece in pieces}
+    if missing:
+        raise VerdictError(f"expected evidence about {' and '.join(map(repr, sorted(missing)))} of part {name!r}, got none")
+    shown = {piece.about for piece in pieces if piece.passed}
+    return next((about for about in ABOUT["finding"] if about in shown), "undecided at this power")
+
+
+def _finding(pieces, every):
+    """The verdict on a finding: the worst outcome of its parts or, if one of them is enough, the best."""
+    parts = {}
     for piece in pieces:
-        protocols.setdefault(piece.protocol or piece.name, []).append(piece)
-    outcomes = {_all_passed(group) for group in protocols.values()}
-    if not outcomes:
-        raise VerdictError("expected evidence about 'replicated' under at least one protocol, got none")
-    return {(True,): "replicated", (False,): "not replicated"}.get(tuple(outcomes), "depends on the protocol")
+        parts.setdefault(piece.part, []).append(piece)
+    if not parts:
+        raise VerdictError("expected evidence about at least one part of the finding, got none")
+    outcomes = [_part(name, group) for name, group in parts.items()]
+    return (max if every else min)(outcomes, key=VERDICTS["finding"].index)
 
 
 def _statement(printed, limit, condition):
@@ -138,7 +149,7 @@ def _statement(printed, limit, condition):
     return FAILS
 
 
-def compute_verdict(kind, pieces):
+def compute_verdict(kind, pieces, every=True):
     """The verdict that follows from evidence.
 
     Parameters
@@ -147,13 +158,15 @@ def compute_verdict(kind, pieces):
         Kind of the claim, a key of `VERDICTS`.
     pieces : sequence of Evidence
         All evidence recorded for it.
+    every : bool
+        Whether a finding needs all of its parts, or one is enough.
 
     Returns
     -------
     str
         One of ``VERDICTS[kind]``. For definitions and claims, the first that applies: all evidence about the printed
-        statement passed; all about the limit; all under an added condition; otherwise the statement fails. For
-        findings: whether all, none or some of the protocols passed.
+        statement passed; all about the limit; all under an added condition; otherwise the statement fails. For a
+        finding, from the outcomes of its parts: the worst of them if it needs every part, else the best.
 
     Raises
     ------
@@ -168,11 +181,11 @@ def compute_verdict(kind, pieces):
             raise EvidenceError(f"expected {expected} of {piece.about} evidence {piece.name!r}, got {piece.value}")
     about = {word: [piece for piece in pieces if piece.about == word] for word in ABOUT[kind]}
     if kind == "finding":
-        return _finding(about["replicated"])
+        return _finding([piece for piece in pieces if piece.about not in SUPPORT], every)
     return _statement(about["printed"], about["limit"], about["condition"])
 
 
-def conclude(kind, pieces, stated, certificate=None):
+def conclude(kind, pieces, stated, certificate=None, every=True):
     """Compute the verdict and check it against the one that the chapter states.
 
     Raises
@@ -184,7 +197,7 @@ def conclude(kind, pieces, stated, certificate=None):
     """
     if stated not in VERDICTS[kind]:
         raise VerdictError(f"expected a verdict out of {VERDICTS[kind]} on a {kind}, got {stated!r}")
-    computed = compute_verdict(kind, pieces)
+    computed = compute_verdict(kind, pieces, every)
     if computed != stated:
         raise VerdictError(f"expected the verdict that the evidence carries, {computed!r}, got {stated!r}")
     if computed == FAILS and certificate is None:

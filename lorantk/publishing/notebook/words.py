@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass, field
 
 from lorantk.publishing.errors import FigureError, WordsError
+from lorantk.publishing.notebook.claims import claim
 from lorantk.publishing.notebook.display import number_tex, number_text
 
 DIRECTIVE = re.compile(
@@ -188,7 +189,8 @@ def _judged(entry, words, numbers, also):
     pieces = _sentences(entry["evidence"], words.sentences[name], f"evidence of {name}", numbers, also)
     corrected = fill(words.corrected[name], numbers) or None
     carrying = [piece for piece in pieces if piece["about"] not in ("printed", "control") and piece["passed"]]
-    if corrected and entry["verdict"] and not carrying:
+    printed = claim(name).kind != "finding"  # an undecided finding has a sentence too
+    if corrected and printed and entry["verdict"] and not carrying:
         raise WordsError(f"expected passing evidence for the corrected statement of {name} (about 'corrected'), got none")
     entry = entry | {"corrected": corrected, "evidence": pieces}
     if "certificate" not in entry:

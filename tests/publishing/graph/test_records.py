@@ -192,7 +192,7 @@ def test_the_command_says_how_far_the_book_is(build, capsys):
     "change",
     [
         {"verdict": "holds exactly", "kind": "finding"},
-        {"verdict": "replicated"},
+        {"verdict": "confirmed"},
         {"certificate": None},
         {"notebook": None},
         {"evidence": []},

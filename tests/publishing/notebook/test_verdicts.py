@@ -8,16 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lorantk.experiments.common import equivalence
 from lorantk.publishing.errors import EvidenceError, VerdictError
-from lorantk.publishing.notebook.verdicts import RELATIONS, compute_verdict, conclude, evidence
+from lorantk.publishing.notebook.verdicts import ABOUT, RELATIONS, VERDICTS, compute_verdict, conclude, evidence
 
 OBJECTS = {"A": 1}
 OUTCOMES = [(), (True,), (False,), (True, True), (True, False), (False, False)]
 
 
-def piece(passed, about, kind="claim", protocol=None):
+def piece(passed, about, kind="claim", part=None):
     """Return evidence that passes or fails."""
-    return evidence("a-number", 0 if passed else 2, "<=", 1, kind=kind, about=about, protocol=protocol)
+    return evidence("a-number", 0 if passed else 2, "<=", 1, kind=kind, about=about, part=part)
 
 
 def pieces(**outcomes):
@@ -48,35 +49,48 @@ def test_every_mixture_of_evidence_has_the_verdict_of_the_rule(kind, printed, li
     assert all(compute_verdict(kind, list(order)) == expected for order in itertools.islice(itertools.permutations(found), 6))
 
 
-@pytest.mark.parametrize("outcomes", [group for size in range(1, 4) for group in itertools.product([True, False], repeat=size)])
-@pytest.mark.parametrize("named", [True, False])
-def test_a_finding_is_judged_by_protocol(outcomes, named):
-    found = [
-        evidence(f"effect-{number}", not passed, "==", 0, kind="finding", about="replicated", protocol=named and f"p{number}")
-        for number, passed in enumerate(outcomes)
+FINDING = VERDICTS["finding"]
+SHOWN = {
+    "no effect of interest": (True, True, False),  # known to be there, but small
+    "confirmed": (False, True, False),
+    "contradicted": (False, False, True),
+    "undecided at this power": (False, False, False),
+}
+
+
+def part(outcome, name):
+    """Return the evidence on one part of a finding that has this outcome."""
+    return [
+        evidence(f"a-{number}", 0 if passed else 2, "<=", 1, kind="finding", about=about, part=name)
+        for number, (about, passed) in enumerate(zip(ABOUT["finding"][:3], SHOWN[outcome], strict=True))
     ]
-    expected = "replicated" if all(outcomes) else "depends on the protocol" if any(outcomes) else "not replicated"
-    assert compute_verdict("finding", found) == expected
 
 
-def test_a_protocol_passes_only_if_all_of_its_evidence_does():
-    found = [piece(True, "replicated", "finding", "sgd"), piece(False, "replicated", "finding", "sgd")]
-    assert compute_verdict("finding", found) == "not replicated"
-    found += [piece(True, "replicated", "finding", "adam")]
-    assert compute_verdict("finding", found) == "depends on the protocol"
+@pytest.mark.parametrize("outcomes", [group for size in (1, 2, 3) for group in itertools.product(FINDING, repeat=size)])
+def test_a_finding_is_as_good_as_its_worst_part_or_as_its_best(outcomes):
+    found = [piece for number, outcome in enumerate(outcomes) for piece in part(outcome, f"part {number}")]
+    assert compute_verdict("finding", found) == max(outcomes, key=FINDING.index)
+    assert compute_verdict("finding", found, every=False) == min(outcomes, key=FINDING.index)
+    assert conclude("finding", found, min(outcomes, key=FINDING.index), every=False)
 
 
-def test_a_finding_without_protocol_has_no_verdict():
-    with pytest.raises(VerdictError, match="at least one protocol, got none"):
+def test_the_outcomes_are_those_of_the_rule():
+    assert FINDING[::-1] == equivalence.OUTCOMES
+
+
+def test_a_part_needs_both_comparisons():
+    with pytest.raises(VerdictError, match="expected evidence about 'no effect of interest' of part 'lift', got none"):
+        compute_verdict("finding", [piece(True, "confirmed", "finding", "lift")])
+    with pytest.raises(VerdictError, match="expected evidence about at least one part of the finding, got none"):
         compute_verdict("finding", [piece(True, "control", "finding")])
 
 
 @pytest.mark.parametrize("kind", ["definition", "claim", "finding"])
 @pytest.mark.parametrize("about", ["corrected", "control"])
 def test_a_failing_control_or_correction_stops_the_build(kind, about):
-    main = "replicated" if kind == "finding" else "printed"
+    main = [piece(True, "printed", kind)] if kind != "finding" else part("confirmed", None)
     with pytest.raises(EvidenceError, match=f"expected <= 1 of {about} evidence 'a-number', got 2"):
-        compute_verdict(kind, [piece(True, main, kind), piece(False, about, kind)])
+        compute_verdict(kind, [*main, piece(False, about, kind)])
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), np.float64("nan"), jnp.nan])
@@ -115,7 +129,7 @@ def test_relations_mean_what_they_say(relation, value):
     ("change", "message"),
     [
         ({"relation": "≤"}, "expected a relation out of"),
-        ({"about": "replicated"}, "expected about in .* of a claim, got 'replicated'"),
+        ({"about": "confirmed"}, "expected about in .* of a claim, got 'confirmed'"),
         ({"key": "Two words"}, "expected a key in kebab case, such as 'largest-eigenvalue', got 'Two words'"),
         ({"key": None}, "expected a key in kebab case"),
         ({"chance": 1.5}, "expected a probability as chance of evidence 'x', or a reason in words, got 1.5"),
@@ -149,5 +163,5 @@ def test_a_statement_fails_only_with_a_certificate():
 def test_evidence_is_recorded_with_its_case_and_its_chance():
     record = evidence("x", 1, "<=", 2, kind="claim", case="r = 8", chance="nobody knows").record()
     assert (record["case"], record["chance"]) == ("r = 8", "nobody knows")
-    assert "protocol" not in record
+    assert "part" not in record
     assert evidence("x", 1, "<=", 2, kind="claim").record()["chance"] == 0.0

@@ -82,16 +82,20 @@ RUN = {
     "device": {"platform": "cpu", "processor": "A processor", "cores": 8},
     "versions": {"python": "3.11.7", "jax": "0.10.2"},
 }
-FINDING = "A long protocol with a name that takes quite some room on a page"
+SPEAKS_OF = ("too small to matter", "for the finding", "against the finding")
+PART = "A long part with a name that takes quite some room on a page"
 
 
 def judge_more(chapter):
     """Make a chapter on several claims, one of them a finding, with a second figure and a check."""
     chapter.evidence("trajectories", 3e-16, "<=", 1e-12, unit="rad", claim="gauge")
     chapter.conclude("holds exactly", claim="gauge")
-    chapter.evidence("gap", 0.3, ">", 0, about="replicated", protocol=FINDING, claim="finding-rank")
-    chapter.evidence("gap-equal-rates", -0.1, ">", 0, about="replicated", protocol="sgd", claim="finding-rank")
-    chapter.conclude("depends on the protocol", claim="finding-rank")
+    for part, low, high in ((PART, 0.3, 0.5), ("lift", -0.1, 0.2)):
+        which = {"claim": "finding-rank", "part": part, "case": part}
+        chapter.evidence("too-small", max(-low, high), "<", 0.05, about="no effect of interest", **which)
+        chapter.evidence("above-zero", low, ">", 0, about="confirmed", **which)
+        chapter.evidence("below-zero", high, "<", 0, about="contradicted", **which)
+    chapter.conclude("undecided at this power", claim="finding-rank")
     chapter.check("steps", 3, "==", 3)
     chapter.figure(drawing(), "gauge-line", data=DATA)
 
@@ -99,7 +103,7 @@ def judge_more(chapter):
 MORE = "\n".join(
     [
         verdict_words("gauge", trajectories="trajectories, largest difference"),
-        verdict_words("finding-rank", gap=r"gap in $\mathrm{IB}$", gap_equal_rates="gap at equal rates"),
+        verdict_words("finding-rank", too_small=r"gap in $\mathrm{IB}$", above_zero="lower end", below_zero="upper end"),
         "```{checks}\nsteps\n: steps that were taken\n```\n",
         figure_words("gauge-line"),
     ]
@@ -205,12 +209,13 @@ def test_the_scoreboard_lists_every_statement(page):
         "notebooks/30_nsd.html#certificate-nsd",
     ]
     assert judged["gauge"].select_one("a")["href"] == "notebooks/40_gauge.html"
-    assert "depends on the protocol" in judged["finding-rank"].text
+    assert "undecided at this power" in judged["finding-rank"].text
+    assert "6 comparisons" in judged["finding-rank"].text
 
 
 def test_the_tally_counts_each_verdict(page):
     words = page("index").select_one(".lorantk-tally").text.split("  ")
-    counts = ["✓ holds exactly 1", "◐ depends on the protocol 1", "✗ fails as printed 1", f"○ {NOT_YET} 28"]
+    counts = ["✓ holds exactly 1", "? undecided at this power 1", "✗ fails as printed 1", f"○ {NOT_YET} 28"]
     assert sorted(filter(None, words)) == sorted(counts)
 
 
@@ -243,7 +248,11 @@ def test_all_evidence_is_below_a_verdict_to_open(page):
     ]
     more = page("notebooks/40_gauge")
     assert "3 × 10⁻¹⁶ rad" in more.select_one("#verdict-gauge").text
-    assert f"finding: {FINDING}" in more.select_one("#verdict-finding-rank").text
+    finding = more.select_one("#verdict-finding-rank")
+    assert "Each part is decided by the first of its comparisons that holds, and undecided if none does." in finding.text
+    rows = [[cell.text.strip() for cell in row.select("td")] for row in finding.select("tbody tr")]
+    assert [row[1] for row in rows[:3]] == [f"{words}: {PART}" for words in SPEAKS_OF]
+    assert [row[-1] for row in rows] == ["✗ no", "✓ yes", "✗ no", "✗ no", "✗ no", "✗ no"]
 
 
 def test_a_certificate_stands_where_the_text_has_it(page):
@@ -337,7 +346,7 @@ def test_beside_a_chapters_page_is_its_notebook_with_everything_filled_in(site, 
     made = nbformat.read(site / "notebooks/30_nsd.ipynb", as_version=4)
     title, *_ = text = [cell.source for cell in made.cells if cell.cell_type == "markdown"]
     assert title.splitlines()[2].startswith("Largest: 0.44, see Fig. 1 and Fig. 2. By Theorem 1, as in Eq. (1) and *The gauge* ")
-    assert title.splitlines()[2].endswith("(◐ depends on the protocol, 93.0 % (95.0 % stated)): with $A'$ and $A$.")
+    assert title.splitlines()[2].endswith("(? undecided at this power, 93.0 % (95.0 % stated)): with $A'$ and $A$.")
     assert "**Theorem 1 (Signs).**\n\nOne of two.\n\n$$\nx = 1\n\\tag{1}\n$$" in title
     assert "**Fig. 1.** The line $y = x^2$." in text[-1]
     assert not re.search(r"\{[\w:-]+\}`|[`:]{3}\{|^:\w+:|\$\$ *\(", "\n".join(text), re.MULTILINE)

@@ -20,12 +20,15 @@ from lorantk.publishing.site.sphinx_ext.pieces import (
     text,
 )
 
+OUTCOMES = ("no effect of interest", "confirmed", "contradicted")
 FEW = 6  # up to so many failing pieces of evidence are listed in the verdict
 ABOUT = {
     "printed": "as printed",
     "limit": "limit",
     "condition": "under a condition",
-    "replicated": "finding",
+    "no effect of interest": "too small to matter",
+    "confirmed": "for the finding",
+    "contradicted": "against the finding",
     "corrected": "corrected statement",
     "control": "control",
 }
@@ -97,7 +100,12 @@ def objects_text(objects):
 
 
 def how_much_holds(pieces):
-    """How many pieces of evidence hold, in words, and the names of those that do not, if they are few."""
+    """How many pieces of evidence hold, in words, and the names of those that do not, if they are few.
+
+    The comparisons that decide a finding exclude each other, so for them the words only say how they decide.
+    """
+    if any(piece.get("about") in OUTCOMES for piece in pieces):
+        return "Each part is decided by the first of its comparisons that holds, and undecided if none does.", []
     failing = [piece["name"] for piece in pieces if not piece["passed"]]
     held = len(pieces) - len(failing)
     if not failing:
@@ -115,7 +123,9 @@ def evidence_nodes(directive, pieces, label, summary):
     if failing:
         items = [nodes.list_item("", nodes.paragraph("", "", *directive.markdown(name))) for name in failing]
         found.append(nodes.bullet_list("", *items))
-    rows = [evidence_row(directive, piece) for piece in sorted(pieces, key=lambda piece: piece["passed"])]
+    order = {about: place for place, about in enumerate(OUTCOMES)}
+    ordered = sorted(pieces, key=lambda piece: (piece.get("part", ""), order.get(piece["about"], 3), piece["passed"]))
+    rows = [evidence_row(directive, piece) for piece in ordered]
     head = ["Evidence", "Speaks of", "Value", "Bound", "Holds"]
     return [*found, Disclosure("", table(head, rows, label), summary=summary)]
 
@@ -124,7 +134,7 @@ def evidence_row(directive, piece):
     """One row of the table of evidence."""
     value, bound = comparison(piece)
     unit = "" if piece["unit"] == "1" else f" {piece['unit']}"
-    about = ABOUT[piece["about"]] + (f": {piece['protocol']}" if "protocol" in piece else "")
+    about = ABOUT[piece["about"]] + (f": {piece['part']}" if "part" in piece else "")
     cells = [about, value + unit, bound + unit, "✓ yes" if piece["passed"] else "✗ no"]
     return [directive.markdown(piece["name"]), *[[nodes.Text(cell)] for cell in cells]]
 
@@ -152,7 +162,7 @@ class Scoreboard(BuildDirective):
             rows = own if claim["source"] == OWN else findings if claim["kind"] == "finding" else statements
             rows.append(self.row(claim))
         rows = [row for title, group in groups.items() if group for row in ([[nodes.strong("", title)]], *group)]
-        return [table(["Statement", "Verdict", "What holds instead", "Evidence"], rows, "Scoreboard")]
+        return [table(["Statement", "Verdict", "What holds", "Evidence"], rows, "Scoreboard")]
 
     def row(self, claim):
         """One row of the scoreboard."""
@@ -162,7 +172,8 @@ class Scoreboard(BuildDirective):
         evidence = []
         if claim["verdict"]:
             passed = sum(piece["passed"] for piece in claim["evidence"])
-            content = f"{passed} of {len(claim['evidence'])} passed"
+            of = len(claim["evidence"])
+            content = f"{of} comparisons" if claim["kind"] == "finding" else f"{passed} of {of} passed"
             evidence = [cross_reference("ref", f"verdict-{name}", content, page)]
         if "certificate" in claim:
             evidence += [nodes.Text(", "), cross_reference("ref", f"certificate-{name}", "certificate", page)]
@@ -186,7 +197,8 @@ class Errata(BuildDirective):
 
     def content_nodes(self):
         """A table, or a line that says there is nothing to list."""
-        claims = [claim for claim in self.entries(CLAIMS_FILE).values() if claim["corrected"] and claim["source"] != OWN]
+        printed = [claim for claim in self.entries(CLAIMS_FILE).values() if claim["source"] != OWN and claim["kind"] != "finding"]
+        claims = [claim for claim in printed if claim["corrected"]]
         if not claims:
             return [text("No chapter has recorded a correction yet.")]
         rows = [self.row(claim) for claim in claims]

@@ -15,9 +15,10 @@ BADGES = {
     "holds in the limit": ("limit", "→"),
     "holds under a condition": ("condition", "◐"),
     "fails as printed": ("fails", "✗"),
-    "replicated": ("holds", "✓"),
-    "depends on the protocol": ("condition", "◐"),
-    "not replicated": ("fails", "✗"),
+    "confirmed": ("holds", "✓"),
+    "undecided at this power": ("undecided", "?"),
+    "no effect of interest": ("limit", "≈"),
+    "contradicted": ("fails", "✗"),
     NOT_YET: ("pending", "○"),
 }
 SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">", "==": "=", "!=": "≠"}
