@@ -18,8 +18,8 @@ from lorantk.experiments.language.packages import LanguageError
 from lorantk.threads import limit_threads
 
 RATES = {
-    "one epoch": {"full": (1e-5, 3e-5, 1e-4, 3e-4), "lora": (3e-4, 1e-3, 3e-3, 1e-2)},
-    "memorising": {"full": (1e-5, 3e-5, 1e-4), "lora": (1e-4, 3e-4, 1e-3)},
+    "one epoch": {"full": (1e-5, 3e-5, 1e-4, 3e-4), "lora": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)},
+    "memorising": {"full": (1e-5, 3e-5, 1e-4), "lora": (3e-5, 1e-4, 3e-4, 1e-3)},
 }
 FROZEN = {"one epoch": (3e-4, 1e-3, 3e-3), "memorising": (1e-4, 3e-4, 1e-3)}  # rates of LoRA with A frozen
 FEWER = {"one epoch": (1e-3, 3e-3), "memorising": (3e-4, 1e-3)}  # of the sweeps over ranks and variances
