@@ -1,8 +1,8 @@
 """Which point of a stored trajectory counts: the plan's five protocols, applied to results without retraining.
 
 A run *diverged* at a checkpoint if a loss is not finite there or at an earlier one. It then counts as a network that guesses
-between the classes: shares and accuracies are 1/5 and losses infinite, so that it is never chosen by validation loss and no mean
-becomes NaN.
+between the classes: shares and accuracies are one over the number of classes and losses infinite, so that it is never chosen by
+validation loss and no mean becomes NaN.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from lorantk.experiments.common.results import Result
-from lorantk.experiments.digits.cell import CLASSES
 
 PROTOCOLS = {
     "i": "same rate",
@@ -52,7 +51,7 @@ def diverged(result: Result) -> np.ndarray:
 def usable(result: Result) -> dict[str, np.ndarray]:
     """Return the records in float64, with those of diverged runs replaced by guesses."""
     bad = diverged(result)
-    guess = {name: np.inf if name in LOSSES else 1 / CLASSES for name in result.records}
+    guess = {name: np.inf if name in LOSSES else 1 / result.cell.classes for name in result.records}
     return {name: np.where(bad, guess[name], array.astype(float)) for name, array in result.records.items()}
 
 

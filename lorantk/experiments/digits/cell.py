@@ -4,6 +4,7 @@ Nothing here needs JAX, so a list of cells is quick to make.
 """
 
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 REGIMES = ("one epoch", "memorising")
 ATTACKS = ("clean", "flips", "patch", "clean label")
@@ -61,6 +62,8 @@ class Cell:
     match: str = ""
     width: int = 64
     pretraining: str = "shared"
+    classes: ClassVar[int] = CLASSES
+    backdoor: ClassVar[str] = "patch"
 
     def __post_init__(self):
         """Check the options against the known ones."""

@@ -6,6 +6,7 @@ Nothing here needs JAX, so a list of runs is quick to make.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import ClassVar
 
 REGIMES = ("one epoch", "memorising")
 ATTACKS = ("clean", "flips", "token", "instruction", "clean label")
@@ -91,8 +92,9 @@ class Cell(Configuration):
 
     rates: tuple[float, ...]
     seeds: int
-    optimiser: str = "adam"
-    classes: int = CLASSES
+    optimiser: ClassVar[str] = "adam"
+    classes: ClassVar[int] = CLASSES
+    backdoor: ClassVar[str] = "token"
 
     def run(self, rate: float, seed: int) -> Run:
         """Return one run of the cell."""

@@ -169,6 +169,8 @@ class Place:
                             at = cell.checkpoints.index(int(row["step"]))
                             for name in RECORDS:
                                 records[name][s, k, at] = float(row[name] or "nan")
+            if cell.attack == "clean":  # without poison there is none to fit, but a run that diverged has no number
+                records["poison_loss"] = records["poison_fit"] = 0 * records["train_loss"]
             found.append(Result(cell, records))
         if missing:
             message = f"{self.table}: expected every run of {len(found)} cells, got none for {missing}; `{COMMAND}` makes them"
