@@ -106,6 +106,38 @@ def trace(matrix: fmpq_mat) -> Fraction:
     return sum((Fraction(int(q.p), int(q.q)) for q in entries), Fraction(0))
 
 
+def mean(matrices: Sequence[fmpq_mat]) -> fmpq_mat:
+    """Return the average of matrices of one shape, exactly.
+
+    Parameters
+    ----------
+    matrices : sequence of fmpq_mat (m, n)
+        At least one.
+
+    Returns
+    -------
+    fmpq_mat (m, n)
+        ``(1/S) Σ_s M_s``.
+
+    Raises
+    ------
+    ValueError
+        No matrices.
+
+    Examples
+    --------
+    >>> from lorantk.theory import certificates
+    >>> pair = [certificates.rational_matrix([[value]]) for value in (1, "1/2")]
+    >>> certificates.as_strings(certificates.mean(pair))
+    [['3/4']]
+    """
+    if not matrices:
+        msg = "expected at least one matrix to average; got none"
+        raise ValueError(msg)
+    first, *rest = matrices
+    return sum(rest, first) / len(matrices)
+
+
 def schur_product(matrix: fmpq_mat, blocks: fmpq_mat) -> fmpq_mat:
     """Return the entrywise product with ``blocks ⊗ 1 1ᵀ``: each entry of `blocks` multiplies a block of ``C × C`` entries.
 

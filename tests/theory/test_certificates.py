@@ -100,3 +100,10 @@ def test_the_schur_product_refuses_sizes_that_do_not_fit():
     matrices = [certificates.rational_matrix(np.eye(size, dtype=int).tolist()) for size in (3, 2)]
     with pytest.raises(ValueError, match="got 3 × 3 and 2 × 2"):
         certificates.schur_product(*matrices)
+
+
+def test_the_mean_is_exact_and_needs_matrices():
+    thirds = [certificates.rational_matrix([[value, 0]]) for value in (1, 0, 0)]
+    assert certificates.as_strings(certificates.mean(thirds)) == [["1/3", "0"]]
+    with pytest.raises(ValueError, match="at least one matrix"):
+        certificates.mean([])
