@@ -55,6 +55,10 @@ CLAIMS = (
     Claim("gauge", "claim", "Variance and learning rates are one parameter", OWN),
     Claim("lazy-criterion", "claim", "When LoRA trains with a constant kernel", OWN),
     Claim("matched-rate", "claim", "The rate at which LoRA and full fine-tuning compare", OWN),
+    Claim("rank-order", "claim", "In the fit, poison takes hold more as the rank grows", OWN),
+    Claim("head-variance", "claim", "The law of an adapted head, and what flipped labels add to its error", OWN),
+    Claim("rate-is-time", "claim", "At the matched rate LoRA follows full fine-tuning", OWN),
+    Claim("capacity", "claim", "How many labels LoRA can memorise", OWN),
 )
 
 _BY_ID = {entry.id: entry for entry in CLAIMS}
