@@ -227,8 +227,9 @@ def flip_excess(
 ) -> Float[np.ndarray, " T"]:
     """Return by how much flips raise the mean squared error of an adapted head more than that of full fine-tuning.
 
-    ``4p(1 - p) |h⊥|² (tr K⁺ - yᵀK⁺y) · factor``, with `spread_factor`, for labels ±1 that flip independently with probability p.
-    Independent noise of variance σ² on the labels gives ``σ² |h⊥|² tr K⁺ · factor`` instead, which is never negative.
+    ``4p(1 - p) |h⊥|² (tr K⁺ - yᵀK⁺y) · factor``, with `spread_factor`, for a head that starts at 0 and labels ±1 that flip
+    independently with probability p. Independent noise of variance σ² on the labels gives ``σ² |h⊥|² tr K⁺ · factor`` instead,
+    which is never negative.
 
     Parameters
     ----------
