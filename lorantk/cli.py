@@ -1,7 +1,9 @@
-"""The command line: `lorantk claims`, `lorantk cite`, `lorantk audit`.
+"""The command line: `lorantk claims`, `lorantk cite`, `lorantk audit`, `lorantk balance`.
 
-Exit status: 0 on success, 1 when a check fails, 2 on wrong usage or input. Errors are one line on stderr. An audit that finds
-an adapter not in order is a success. With `--check` it is a failed check, and so is an adapter that the theorems do not decide.
+Exit status: 0 on success, 1 when a check fails, 2 on wrong usage or input and when the output cannot be written, 130 when
+interrupted. Errors are one line on stderr. An audit that finds an adapter not in order is a success. With `--check` it is a
+failed check, and so is an adapter that the theorems do not decide. If some modules cannot be audited, the others are, and the
+status is 2.
 """
 
 import argparse
@@ -9,6 +11,8 @@ import json
 import os
 import sys
 from pathlib import Path
+
+from lorantk.threads import limit_threads
 
 
 class CommandError(Exception):
@@ -34,18 +38,31 @@ class Version(argparse.Action):
         parser.exit()
 
 
+def say(text):
+    """Print a text, all of it at once."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        abandon_output()
+
+
+def say_json(value):
+    """Print a value as JSON, in ASCII unless the terminal's encoding has every character."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    say(json.dumps(value, indent=1, ensure_ascii=not unicode, allow_nan=False))
+
+
 def claims(options):
     """Print every statement with its verdict, as a table or as the JSON of the build."""
     from lorantk.publishing.json_files import CLAIMS_FILE, read_list
 
     entries = read_list(options.build / CLAIMS_FILE)
     if options.json:
-        print(json.dumps(entries, indent=1, ensure_ascii=False))
+        say_json(entries)
         return
     rows = [(entry["id"], entry["verdict"] or "not yet judged", entry["title"]) for entry in entries]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
-    for name, verdict, title in rows:
-        print(f"{name:{widths[0]}}  {verdict:{widths[1]}}  {title}")
+    say("\n".join(f"{name:{widths[0]}}  {verdict:{widths[1]}}  {title}" for name, verdict, title in rows))
 
 
 def cite(options):
@@ -56,23 +73,41 @@ def cite(options):
     figures = {figure["id"]: figure for figure in read_list(options.build / FIGURES_FILE)}
     if options.figure not in figures:
         raise CommandError(f"expected a figure id ({', '.join(figures) or 'there are none'}), got {options.figure!r}")
-    print(FORMATS[options.format](figures[options.figure]))
+    say(FORMATS[options.format](figures[options.figure]))
 
 
 def audit(options):
     """Say which of the book's conditions hold for an adapter."""
     from lorantk.auditing.terminal import progress, render, wants_colour
 
+    limit_threads(1)  # the matrices are small; more threads would wait for each other
     report = audited(options, progress)
     if options.html:
         from lorantk.auditing.html import page
 
         write_text(options.html, page(report))
+    if options.sarif:
+        from lorantk.auditing.sarif import sarif
+
+        write_text(options.sarif, json.dumps(sarif(report), indent=1, ensure_ascii=False) + "\n")
     if options.json:
-        print(json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+        say_json(report.to_dict())
     else:
-        print(render(report, wants_colour(sys.stdout), options.all))
+        say(render(report, wants_colour(sys.stdout), options.all))
+    if report.refused:
+        more = f" (and {len(report.refused) - 1} more modules)" if len(report.refused) > 1 else ""
+        raise CommandError(f"{report.refused[0].reason}{more}")
     return 1 if options.check and report.overall.order is not True else 0
+
+
+def balance(options):
+    """Write a copy of an adapter with balanced factors of the same update."""
+    from lorantk.auditing.balance import balance_adapter
+    from lorantk.auditing.terminal import progress
+
+    limit_threads(1)
+    done = balance_adapter(options.path, options.output, in_order=options.in_order, progress=progress)
+    say(done.text())
 
 
 def audited(options, progress):
@@ -97,9 +132,9 @@ def audited(options, progress):
         )
     if find(options.path).weights is None:
         return audit_configuration(options.path, **given("model", *shape), **asked)
-    if given("model", *shape) != {"model": None, "features": None, "features_out": None}:
-        raise CommandError(f"{options.path}: expected no features or model with saved weights, which already give the shapes")
-    return audit_adapter(options.path, **asked, progress=progress)
+    if given(*shape) != {"features": None, "features_out": None}:
+        raise CommandError(f"{options.path}: expected no features with saved weights, which already give the shapes")
+    return audit_adapter(options.path, model=options.model, **asked, progress=progress)
 
 
 def write_text(path, text):
@@ -113,7 +148,12 @@ def write_text(path, text):
 def audit_arguments(command):
     """Add the arguments of `lorantk audit`."""
     add = command.add_argument
-    add("path", nargs="?", type=Path, help="folder or .safetensors file of a saved PEFT adapter, or its adapter_config.json")
+    add(
+        "path",
+        nargs="?",
+        type=Path,
+        help="folder or file of a saved adapter (PEFT, kohya, diffusers, MLX, GGUF), or an adapter_config.json",
+    )
     numbers = command.add_argument_group("numbers instead of a path")
     numbers.add_argument("--rank", type=int, help="r")
     numbers.add_argument("--alpha", type=float, help="α: the scale is α/r")
@@ -122,13 +162,23 @@ def audit_arguments(command):
     numbers.add_argument("--rslora", action="store_true", help="the scale is α/√r")
     numbers.add_argument("--init", default=True, help="a value of PEFT's init_lora_weights, or orthonormal (true)")
     numbers.add_argument("--variance", type=float, help="variance of A's entries, instead of that of --init")
-    add("--model", type=Path, help="with a configuration: the model's safetensors file, index or folder (only headers are read)")
+    text = "the model's safetensors file, index or folder (only headers are read): where a configuration adapts it, or whether "
+    add("--model", type=Path, help=f"{text}saved weights fit it")
     add("--dimension", type=float, help="dimension of the span of the features of given data, at most the number of samples")
     add("--failure", type=float, default=0.01, help="probability that the order on given data fails in any module (0.01)")
     add("--check", action="store_true", help="exit with status 1 unless every module is in order")
     add("--all", action="store_true", help="one row for each module")
     add("--json", action="store_true", help="print everything that was found as JSON")
     add("--html", type=Path, metavar="FILE", help="write the report with figures to one file")
+    add("--sarif", type=Path, metavar="FILE", help="write what was found as SARIF, for the tools of a pipeline")
+
+
+def balance_arguments(command):
+    """Add the arguments of `lorantk balance`."""
+    add = command.add_argument
+    add("path", type=Path, help="folder of an adapter that PEFT saved")
+    add("output", type=Path, help="folder to write, which must not exist")
+    add("--in-order", action="store_true", help="also lower alpha as far as the order needs it, and enlarge the factors to match")
 
 
 def parser():
@@ -143,6 +193,9 @@ def parser():
     text = "say which of the book's conditions hold for an adapter, how strongly, and what would make them hold"
     commands.add_parser("audit", help=text, description=text).set_defaults(run=audit)
     audit_arguments(commands.choices["audit"])
+    text = "write a copy of an adapter with balanced factors: the same update, and the least κ that any of its factors have"
+    commands.add_parser("balance", help=text, description=text).set_defaults(run=balance)
+    balance_arguments(commands.choices["balance"])
     commands.choices["claims"].add_argument("--json", action="store_true", help="print everything that is recorded as JSON")
     commands.choices["cite"].add_argument("figure", metavar="FIGURE_ID")
     commands.choices["cite"].add_argument("--format", choices=("bibtex", "apa", "csl-json"), default="bibtex")
@@ -154,18 +207,39 @@ def main(arguments=None):
     from lorantk.auditing.errors import AuditError
     from lorantk.publishing.errors import PublishingError
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what the terminal's encoding lacks becomes a question mark
+            stream.reconfigure(errors="replace")
     options = parser().parse_args(arguments)
     try:
         return options.run(options) or 0
     except (CommandError, AuditError, FileNotFoundError) as error:
-        print(f"lorantk {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        status, text = 2, error
     except PublishingError as error:
-        print(f"lorantk {options.command}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        status, text = 1, error
+    except KeyboardInterrupt:
+        status, text = 130, "interrupted"
+    except OSError as error:  # such as a full disk
+        status, text = 2, f"expected to write the output, got: {error.strerror or error}"
+        abandon_output()
+    complain(f"lorantk {options.command}: {' '.join(str(text).split())}")
+    return status
+
+
+def abandon_output():
+    """Give up what is still to be written, so that the interpreter does not try again and fail when it ends."""
+    try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except (OSError, ValueError):
+        return
+
+
+def complain(text):
+    """Print one line on stderr, if that can be written."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        return
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ last parts of module names; a string is a regular expression for the full name.
 """
 
 import math
-import re
-import warnings
 from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
 from lorantk.auditing.errors import AuditError, quoted
+from lorantk.auditing.patterns import Clock, Pattern
 from lorantk.auditing.safe_files import read_object
 
 # LoRA options that add something to A and B, so that A and B alone do not decide the order.
@@ -22,14 +21,16 @@ VARIANTS = {
     "kasa_config": "KaSA changes W₀ and puts a trained diagonal between B and A",
     "use_qalora": "QALoRA pools the inputs before A: the theorems apply to the pooled inputs",
     "monteclora_config": "Monteclora adds random noise to the adapter in training",
-    "use_bdlora": "BD-LoRA makes A or B block diagonal: its entries are not independent draws",
+    "use_bdlora": "BD-LoRA trains only the diagonal blocks of A or B: the order holds where κ ≤ 1, and may where κ > 1",
     "arrow_config": "Arrow routes between adapters: the kernel depends on the router",
 }
 # Options that do not affect A and B but deserve a note.
 REMARKS = {
     "alora_invocation_tokens": "aLoRA acts on tokens from the invocation onwards: the order holds for their gradients",
-    "lora_bias": "B's bias is trained too: it adds to LoRA's kernel what a trained bias adds to that of full fine-tuning",
+    "lora_bias": "lora_bias: B's bias is trained too. Its term in LoRA's kernel is s² times that of a trained bias, so the order "
+    "fails where s² > 1 or κ > 1; elsewhere it holds only against full fine-tuning that trains the layer's bias too",
     "modules_to_save": "modules_to_save are trained in full: they add the same term to both kernels and are not audited",
+    "trainable_token_indices": "trainable_token_indices: rows of the embedding are trained in full and are not audited",
     "layer_replication": "layer_replication: module names are those of the replicated model",
 }
 EMBEDDINGS = {
@@ -38,6 +39,17 @@ EMBEDDINGS = {
 }
 OUTPUTS = {"embed_out", "lm_head", "output_projection"}
 HEADS = ("score", "classifier")
+# Every key that PEFT 0.21 or an earlier version writes. What else there is may change what A and B mean.
+KEYS = {
+    *("alora_invocation_tokens", "alpha_pattern", "arrow_config", "auto_mapping", "base_model_name_or_path", "bias"),
+    *("corda_config", "enable_lora", "ensure_weight_tying", "eva_config", "exclude_modules", "fan_in_fan_out"),
+    *("inference_mode", "init_lora_weights", "invocation_string", "kasa_config", "layer_replication", "layers_pattern"),
+    *("layers_to_transform", "loftq_config", "lora_alpha", "lora_bias", "lora_dropout", "lora_ga_config", "megatron_config"),
+    *("megatron_core", "merge_weights", "modules_to_save", "monteclora_config", "peft_type", "peft_version"),
+    *("qalora_group_size", "r", "rank_pattern", "revision", "runtime_config", "target_modules", "target_parameters"),
+    *("task_type", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora", "use_rslora", "velora_config"),
+}
+VERSION = (0, 21)
 
 
 class Settings(NamedTuple):
@@ -58,8 +70,8 @@ class Configuration(NamedTuple):
     init: bool | str = True
     whiten: bool = False
     fan_in_fan_out: bool = False
-    ranks: tuple[tuple[re.Pattern, str, int], ...] = ()
-    alphas: tuple[tuple[re.Pattern, str, float], ...] = ()
+    ranks: tuple[tuple[Pattern, str, int], ...] = ()
+    alphas: tuple[tuple[Pattern, str, float], ...] = ()
     targets: tuple[str, ...] | str | None = None
     exclude: tuple[str, ...] | str = ()
     to_save: tuple[str, ...] = ()
@@ -68,6 +80,12 @@ class Configuration(NamedTuple):
     task: str | None = None
     variants: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    bias: bool = False
+    blocks: tuple[tuple[str, ...], tuple[str, ...], int] = ((), (), 1)
+    keys: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    version: str | None = None
+    clock: Clock | None = None
 
 
 def check_whole(value, where: str) -> int:
@@ -84,19 +102,21 @@ def check_positive(value, where: str) -> float:
     return float(value)
 
 
+def check_alpha(value, where: str) -> float:
+    """Return an α as a float; raise AuditError unless it is 0 or its powers stay finite. Its sign is that of the update."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not (value == 0 or 1e-30 < abs(value) < 1e30):
+        raise AuditError(f"{where}: expected a number between 1e-30 and 1e30, or 0, got {quoted(value)}")
+    return float(value)
+
+
 def scale_of(alpha: float, rank: int, rslora: bool) -> float:
     """Return ``s``: ``α/r``, or ``α/√r`` with rsLoRA."""
     return alpha / (math.sqrt(rank) if rslora else rank)
 
 
-def compiled(pattern: str, where: str) -> re.Pattern:
-    """Compile a regular expression; raise AuditError if it is invalid."""
-    try:
-        with warnings.catch_warnings():  # Python warns about expressions whose meaning may change; PEFT accepts them
-            warnings.simplefilter("ignore")
-            return re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise AuditError(f"{where}: expected a regular expression, got {quoted(pattern)} ({error})") from error
+def compiled(pattern: str, where: str, clock: Clock | None = None) -> Pattern:
+    """Return a regular expression; raise AuditError if it is invalid."""
+    return Pattern(pattern, where, clock or Clock()).check()
 
 
 def _flag(content: dict, key: str, where: str) -> bool:
@@ -115,14 +135,24 @@ def _strings(content: dict, key: str, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _patterns(content: dict, key: str, check, where: str) -> tuple:
+def _patterns(content: dict, key: str, check, where: str, clock: Clock) -> tuple:
     value = content.get(key) or {}
     if not isinstance(value, dict):
         raise AuditError(f"{where}: expected an object as {key!r}, got {quoted(value)}")
     return tuple(
-        (compiled(rf"(.*\.)?({name})$", f"{where}: {key}"), name, check(entry, f"{where}: {key!r} of {quoted(name)}"))
+        (compiled(rf"(.*\.)?({name})$", f"{where}: {key}", clock), name, check(entry, f"{where}: {key!r} of {quoted(name)}"))
         for name, entry in value.items()
     )
+
+
+def _blocks(content: dict, where: str) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+    """Return the parts of names of modules with a block-diagonal A, those with such a B, and the number of blocks."""
+    given = content.get("use_bdlora") or {}
+    if not isinstance(given, dict):
+        raise AuditError(f"{where}: expected an object as 'use_bdlora', got {quoted(given)}")
+    at = f"{where}: use_bdlora"
+    names = (_strings(given, key, at) for key in ("target_modules_bd_a", "target_modules_bd_b"))
+    return *names, check_whole(given.get("nblocks", 1), f"{at}: 'nblocks'")
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -133,7 +163,11 @@ def read_configuration(path: Path) -> Configuration:
     AuditError
         Not a JSON object, a method other than LoRA, target_parameters, or a value of the wrong type or out of range.
     """
-    content, where = read_object(path), str(path)
+    return parse_configuration(read_object(path), str(path))
+
+
+def parse_configuration(content: dict, where: str) -> Configuration:
+    """Return a configuration, given as the object in its file; `where` names it in messages. See `read_configuration`."""
     method = content.get("peft_type")
     if method != "LORA":
         raise AuditError(f"{where}: expected peft_type 'LORA', the method that the theorems cover, got {quoted(method)}")
@@ -150,16 +184,17 @@ def read_configuration(path: Path) -> Configuration:
     if not all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers):
         raise AuditError(f"{where}: expected whole numbers as 'layers_to_transform', got {quoted(layers)}")
     exclude = content.get("exclude_modules")
+    clock = Clock()
     return Configuration(
         where=where,
         rank=check_whole(content.get("r", 8), f"{where}: 'r'"),
-        alpha=check_positive(content.get("lora_alpha", 8), f"{where}: 'lora_alpha'"),
+        alpha=check_alpha(content.get("lora_alpha", 8), f"{where}: 'lora_alpha'"),
         rslora=_flag(content, "use_rslora", where),
         init=init,
         whiten=_flag(eva, "whiten", f"{where}: eva_config"),
         fan_in_fan_out=_flag(content, "fan_in_fan_out", where),
-        ranks=_patterns(content, "rank_pattern", check_whole, where),
-        alphas=_patterns(content, "alpha_pattern", check_positive, where),
+        ranks=_patterns(content, "rank_pattern", check_whole, where, clock),
+        alphas=_patterns(content, "alpha_pattern", check_alpha, where, clock),
         targets=targets if isinstance(targets, str) else _strings(content, "target_modules", where) or None,
         exclude=exclude if isinstance(exclude, str) else _strings(content, "exclude_modules", where),
         to_save=_strings(content, "modules_to_save", where),
@@ -168,21 +203,30 @@ def read_configuration(path: Path) -> Configuration:
         task=content.get("task_type") if isinstance(content.get("task_type"), str) else None,
         variants=tuple(text for key, text in VARIANTS.items() if content.get(key)),
         remarks=tuple(text for key, text in REMARKS.items() if content.get(key)),
+        bias=_flag(content, "lora_bias", where),
+        blocks=_blocks(content, where),
+        keys=tuple(content),
+        unknown=tuple(key for key, value in content.items() if key not in KEYS and value),
+        version=content.get("peft_version") if isinstance(content.get("peft_version"), str) else None,
+        clock=clock,
     )
 
 
-def _looked_up(patterns: tuple, name: str, default):
-    """Return the value of the first pattern that matches, as PEFT does."""
-    for expression, _, value in patterns:
-        if expression.match(name):
-            return value
-    return next((value for _, literal, value in patterns if literal == name), default)
+def hits(patterns: tuple, name: str) -> list[int]:
+    """Return which patterns match a name, by place; the first of them decides, as in PEFT."""
+    found = [place for place, (expression, _, _) in enumerate(patterns) if expression.match(name) is not None]
+    return found or [place for place, (_, literal, _) in enumerate(patterns) if literal == name]
 
 
 def settings(configuration: Configuration, name: str) -> Settings:
     """Return the rank, α and scale of the module called `name` (without PEFT's prefix ``base_model.model.``)."""
-    rank = _looked_up(configuration.ranks, name, configuration.rank)
-    alpha = _looked_up(configuration.alphas, name, configuration.alpha)
+    return chosen(configuration, name, hits(configuration.ranks, name), hits(configuration.alphas, name))
+
+
+def chosen(configuration: Configuration, name: str, ranks: list[int], alphas: list[int]) -> Settings:
+    """Return the rank, α and scale of a module, given which patterns match its name."""
+    rank = configuration.ranks[ranks[0]][2] if ranks else configuration.rank
+    alpha = configuration.alphas[alphas[0]][2] if alphas else configuration.alpha
     return Settings(rank, alpha, scale_of(alpha, rank, configuration.rslora))
 
 
@@ -193,7 +237,7 @@ def _ends(name: str, parts) -> bool:
 def _in_layers(configuration: Configuration, name: str) -> bool:
     """Say whether `layers_to_transform` keeps the module, by the first number after a dotted name or after `layers_pattern`."""
     for pattern in configuration.layers_pattern or (r"[^.]*",):
-        expression = compiled(rf".*?\.{pattern}\.(\d+)\.", f"{configuration.where}: layers_pattern")
+        expression = compiled(rf".*?\.{pattern}\.(\d+)\.", f"{configuration.where}: layers_pattern", configuration.clock)
         if (match := expression.match(name)) is not None:
             return int(match.group(1)) in configuration.layers
     return False
@@ -212,16 +256,17 @@ def is_target(configuration: Configuration, name: str) -> bool:
     where, targets, exclude = configuration.where, configuration.targets, configuration.exclude
     if targets is None:
         raise AuditError(f"{where}: expected target_modules, which PEFT writes when it saves an adapter, got none")
-    if isinstance(exclude, str) and compiled(exclude, f"{where}: exclude_modules").fullmatch(name):
+    if isinstance(exclude, str) and compiled(exclude, f"{where}: exclude_modules", configuration.clock).fullmatch(name):
         return False
     if not isinstance(exclude, str) and _ends(name, exclude):
         return False
-    saved = (compiled(rf"(^|.*\.){part}($|\..*)", f"{where}: modules_to_save") for part in configuration.to_save)
+    expressions = (rf"(^|.*\.){part}($|\..*)" for part in configuration.to_save)
+    saved = (compiled(expression, f"{where}: modules_to_save", configuration.clock) for expression in expressions)
     if any(expression.match(name) for expression in saved):
         return False
     if isinstance(targets, str):
         if targets.lower() == "all-linear":
             heads = HEADS if configuration.task == "SEQ_CLS" else ()
             return name.rpartition(".")[2] not in EMBEDDINGS | OUTPUTS and name not in heads
-        return compiled(targets, f"{where}: target_modules").fullmatch(name) is not None
+        return compiled(targets, f"{where}: target_modules", configuration.clock).fullmatch(name) is not None
     return _ends(name, targets) and (not configuration.layers or _in_layers(configuration, name))

@@ -4,7 +4,7 @@ from html import escape
 
 from lorantk.auditing.drawings import spectrum, values
 from lorantk.auditing.report import Report
-from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advice, cells, findings, rows
+from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, rows, verdict
 
 STYLE = """
 .lorantk-audit{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:62rem}
@@ -33,11 +33,17 @@ def fragment(report: Report, every: bool = False) -> str:
     """Return the report as HTML to put into another page: what holds, the table, remedies and notes."""
     shown = rows(report, every)
     held = _table((), [(name, MARKS[holds], text) for name, text, holds in findings(report)], "words")
-    parts = [f"<p><strong>{escape(report.source)}</strong>: {report.overall.modules} adapted modules</p>", held]
+    count, kind = report.overall.modules, f", {report.format}" if report.format else ""
+    where = f"{report.source}: {count} adapted module{'s' * (count > 1)}{kind}"
+    parts = [f"<p><strong>{escape(verdict(report))}</strong></p><p>{escape(where)}</p>", held]
     parts.append(_table(HEADER, [cells(row) for row in shown]))
-    advised = [(row.label, advice(row.module)) for row in shown if advice(row.module)]
-    if advised:
-        parts.append("<p>What would meet the condition, each change on its own:</p>" + _table((), advised, "words"))
+    for kind, remedies in advised(shown).items():
+        lines = [(", ".join(labels[:3]) + (" …" if len(labels) > 3 else ""), text) for text, labels in remedies.items()]
+        parts.append(f"<p>What would bring modules into order {kind}:</p>" + _table((), lines, "words"))
+    said = [(entry.level, f"{entry.text}. {entry.advice[0].upper()}{entry.advice[1:]}.") for entry in report.consistency]
+    said += [("not audited", entry.reason) for entry in report.refused]
+    if said:
+        parts.append("<p>What the files say besides:</p>" + _table((), said, "words"))
     notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]
     meanings = [f"{name}: {meaning}" for name, meaning in MEANINGS]
     items = "".join(f"<li>{escape(note)}</li>" for note in [*report.notes, *notes, *meanings])

@@ -5,15 +5,63 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.tensors import Tensor
+from lorantk.auditing.report import Refused
+from lorantk.auditing.tensors import Tensor, read_tensor, size
 
 PREFIX = "base_model.model."
 RANK_LIMIT = 4096  # spectra of r × r matrices: seconds and half a gigabyte for one module of this rank
 # PEFT drops the adapter's name when it saves; files written by other means may keep it: lora_A.default.weight.
-LINEAR = re.compile(r"(?P<module>.+)\.lora_(?P<factor>[AB])(\.[^.]+)?\.weight")
-EMBEDDING = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<factor>[AB])(\.[^.]+)?")
-BESIDE = re.compile(r".+\.(lora_B(\.[^.]+)?\.bias|lora_magnitude_vector(\.[^.]+)?(\.weight)?|lora_diag(\.[^.]+)?)")
+LINEAR = re.compile(r"(?P<module>.+)\.lora_(?P<factor>[AB])(\.(?P<adapter>[^.]+))?\.weight")
+EMBEDDING = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<factor>[AB])(\.(?P<adapter>[^.]+))?")
+# What PEFT saves beside A and B: biases, DoRA's magnitudes, KaSA's diagonals, what VeLoRA and MonteCLoRA keep.
+BESIDE = re.compile(
+    r".+\.(lora_B(\.[^.]+)?\.bias|lora_magnitude_vector(\.[^.]+)?(\.weight)?|lora_diag(\.[^.]+)?"
+    r"|lora_velora_embed(\.[^.]+)?|lora_monteclora_sampler\..+)"
+)
+SHARDS = "DeepSpeed ZeRO-3 or FSDP shards that were not gathered before saving leave such files; save the gathered weights"
+
+
+class Factor(NamedTuple):
+    """Where A or B of one module is stored, and how.
+
+    Attributes
+    ----------
+    tensor, path
+        The tensor and its file.
+    transposed
+        Whether it is stored as ``(n, r)`` instead of ``(r, n)``, or as ``(r, m)`` instead of ``(m, r)``.
+    blocks
+        Number of diagonal blocks, which are stored below each other, of a matrix that is zero elsewhere.
+    expert
+        Which matrix of a stack it is, or None if the tensor is no stack.
+    """
+
+    tensor: Tensor
+    path: Path
+    transposed: bool = False
+    blocks: int = 1
+    expert: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the matrix (of a convolution's: with the kernel's sizes)."""
+        shape = self.tensor.shape if self.expert is None else self.tensor.shape[1:]
+        shape = shape[::-1] if self.transposed else shape
+        return shape if self.blocks == 1 or len(shape) < 2 else (shape[0], shape[1] * self.blocks)
+
+    def matrix(self) -> np.ndarray:
+        """Return the matrix in float64, a convolution's with its kernel flattened, diagonal blocks below each other."""
+        if self.expert is None:
+            values = read_tensor(self.path, self.tensor)
+        else:
+            shape = self.tensor.shape[1:]
+            start = self.tensor.start + self.expert * size(self.tensor.dtype, shape)
+            values = read_tensor(self.path, self.tensor._replace(shape=shape, start=start))
+        values = values.reshape(len(values), -1)
+        return values.T if self.transposed else values
 
 
 class Pair(NamedTuple):
@@ -26,27 +74,47 @@ class Pair(NamedTuple):
     kind
         ``"linear"``, ``"convolution"`` or ``"embedding"``.
     A, B
-        Tensors of shapes ``(r, n)`` and ``(m, r)``; of a convolution ``(r, channels, …)`` and ``(m, r, 1, …)``.
+        Factors of shapes ``(r, n)`` and ``(m, r)``; of a convolution ``(r, channels, …)`` and ``(m, r, 1, …)``.
     """
 
     name: str
     kind: str
-    A: Tensor
-    B: Tensor
+    A: Factor
+    B: Factor
 
 
-def _natural(name: str) -> list:
+def natural(name: str) -> list:
     """Return a key that sorts ``layers.2`` before ``layers.10``."""
-    return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"(\d+)", name)
+    return [(int(part[:30]), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts]
 
 
-def pair_tensors(header: dict[str, Tensor], path: Path) -> tuple[list[Pair], list[str]]:
+def paired(name: str, factors: dict[str, Factor], where: str) -> Pair | Refused:
+    """Return the pair of a module's factors, named ``A``, ``B``, ``embedding A`` and ``embedding B``, or why there is none."""
+    if factors.keys() == {"embedding A", "embedding B"}:
+        return Pair(name, "embedding", factors["embedding A"], factors["embedding B"])
+    if factors.keys() != {"A", "B"}:
+        names = " and ".join(quoted(factor.tensor.name) for factor in factors.values())
+        return Refused(name, f"{where}: expected an A and a B of module {quoted(name)}, got {names} alone")
+    return Pair(name, "linear" if len(factors["A"].shape) < 3 else "convolution", factors["A"], factors["B"])
+
+
+def pair_tensors(
+    header: dict[str, Tensor], path: Path, places: dict[str, Path] | None = None
+) -> tuple[list[Pair | Refused], list[str]]:
     """Return the pairs of a file in the order of the model, and the names of tensors that do not belong to an adapter.
+
+    Parameters
+    ----------
+    header, path
+        The tensors, and their file.
+    places
+        The files of the tensors if there are several.
 
     Raises
     ------
     AuditError
-        A factor that lacks its partner, appears twice or belongs to another kind of adapter; or a file without factors.
+        A factor that appears twice or belongs to another kind of adapter; or a file without factors.
     """
     found, others = {}, []
     for key, tensor in header.items():
@@ -56,28 +124,33 @@ def pair_tensors(header: dict[str, Tensor], path: Path) -> tuple[list[Pair], lis
             factors = found.setdefault(match["module"].removeprefix(PREFIX), {})
             name = ("embedding " if embedding else "") + match["factor"]
             if name in factors:
-                other = quoted(factors[name].name)
-                raise AuditError(f"{path}: tensor {quoted(key)}: expected one {name} for a module, got {other} too")
-            factors[name] = tensor
+                raise _twice(key, factors[name].tensor.name, name, match, path)
+            factors[name] = Factor(tensor, places[key] if places else path)
+        elif key.endswith("_scale") and re.search(r"lora_[AB]\.", key):
+            text = "a scale of its own: the stored numbers are not the weights, and how to apply it is not declared"
+            raise AuditError(f"{path}: tensor {quoted(key)}: expected factors that are stored as they are, got {text}")
         elif re.search(r"lora[_.]", key.rpartition("modules_to_save")[2]) and not BESIDE.fullmatch(key):
             raise AuditError(f"{path}: tensor {quoted(key)}: expected a PEFT name such as MODULE.lora_A.weight, got another")
         else:
             others.append(key)
     if not found:
-        raise AuditError(f"{path}: expected tensors called MODULE.lora_A.weight and MODULE.lora_B.weight, got none")
-    return [_pair(name, found[name], path) for name in sorted(found, key=_natural)], others
+        reason = f"none of {len(header)} tensors" if header else f"a file without tensors ({SHARDS})"
+        raise AuditError(f"{path}: expected tensors called MODULE.lora_A.weight and MODULE.lora_B.weight, got {reason}")
+    return [paired(name, found[name], str(path)) for name in sorted(found, key=natural)], others
 
 
-def _pair(name: str, factors: dict[str, Tensor], path: Path) -> Pair:
-    if factors.keys() == {"embedding A", "embedding B"}:
-        return Pair(name, "embedding", factors["embedding A"], factors["embedding B"])
-    if factors.keys() != {"A", "B"}:
-        names = " and ".join(quoted(tensor.name) for tensor in factors.values())
-        raise AuditError(f"{path}: expected a lora_A and a lora_B of module {quoted(name)}, got {names} alone")
-    return Pair(name, "linear" if len(factors["A"].shape) == 2 else "convolution", factors["A"], factors["B"])
+def _twice(key: str, other: str, name: str, match: re.Match, path: Path) -> AuditError:
+    matches = [pattern.fullmatch(other) for pattern in (LINEAR, EMBEDDING)]
+    first = next(found["adapter"] for found in matches if found)
+    text = f"{path}: tensor {quoted(key)}: expected one {name} for a module, got {quoted(other)} too"
+    if first != match["adapter"]:
+        text += (
+            f": the file holds several adapters, {first or 'one without a name'} and {match['adapter'] or 'one without a name'}"
+        )
+    return AuditError(text)
 
 
-def check_shapes(pair: Pair, rank: int, path: Path) -> tuple[int, int]:
+def check_shapes(pair: Pair, rank: int) -> tuple[int, int]:
     """Return ``n`` and ``m``, the widths of A's inputs and of B's outputs; a convolution's n is channels times kernel size.
 
     Raises
@@ -86,11 +159,23 @@ def check_shapes(pair: Pair, rank: int, path: Path) -> tuple[int, int]:
         Shapes that do not fit an A and a B of the configured rank, or a rank above `RANK_LIMIT`.
     """
     A, B = pair.A.shape, pair.B.shape
+    at = f"{pair.A.path}: module {quoted(pair.name)}"
     if rank > RANK_LIMIT:
-        raise AuditError(f"{path}: module {quoted(pair.name)}: expected a rank of at most {RANK_LIMIT}, got {rank}")
+        raise AuditError(f"{at}: expected a rank of at most {RANK_LIMIT}, got {rank}")
+    for factor in (pair.A, pair.B):
+        if len(factor.shape) < 2:
+            at = f"{factor.path}: tensor {quoted(factor.tensor.name)}"
+            raise AuditError(f"{at}: expected a matrix, got shape {list(factor.shape)} ({SHARDS})")
+        if 0 in factor.shape:
+            at = f"{factor.path}: tensor {quoted(factor.tensor.name)}"
+            raise AuditError(f"{at}: expected a matrix of rank {rank}, got the empty shape {list(factor.shape)}")
     sizes = {"linear": (2,), "embedding": (2,), "convolution": (3, 4, 5)}[pair.kind]
-    if len(A) not in sizes or A[0] != rank or min(A) < 1:
-        raise AuditError(f"{path}: tensor {quoted(pair.A.name)}: expected shape ({rank}, n) as configured, got {list(A)}")
-    if len(B) != len(A) or B[1] != rank or min(B) < 1 or set(B[2:]) > {1}:
-        raise AuditError(f"{path}: tensor {quoted(pair.B.name)}: expected shape (m, {rank}) as configured, got {list(B)}")
+    if len(A) not in sizes or A[0] != rank:
+        at = f"{pair.A.path}: tensor {quoted(pair.A.tensor.name)}"
+        raise AuditError(f"{at}: expected shape ({rank}, n) as configured, got {list(A)}")
+    if len(B) != len(A) or B[1] != rank or set(B[2:]) > {1}:
+        at = f"{pair.B.path}: tensor {quoted(pair.B.tensor.name)}"
+        raise AuditError(f"{at}: expected shape (m, {rank}) as configured, got {list(B)}")
+    if A[0] % pair.A.blocks or B[0] % pair.B.blocks:
+        raise AuditError(f"{at}: expected a size that the number of blocks divides, got {list(A)} and {list(B)}")
     return math.prod(A[1:]), B[0]

@@ -37,11 +37,11 @@ def at_start(
     Remedy
         α always; ranks, variance and orthonormal rows if A is random and B = 0.
     """
-    rank = settings.rank
+    rank, size = settings.rank, abs(settings.scale)
     shrink = min(BELOW / value, 1.0)
     if begin.A.law == "zero" or begin.B.law != "zero" or begin.A.law != "iid":
         alpha = settings.alpha * math.sqrt(shrink)
-        return Remedy(alpha=alpha, least="alpha", orthonormal=1 / settings.scale if begin.A.law == "orthonormal" else None)
+        return Remedy(alpha=alpha, least="alpha", orthonormal=1 / size if begin.A.law == "orthonormal" else None)
 
     def value_at(other: int, scale: float) -> float:
         return scale**2 * expected_top(start(init, other, features, variance=variance).A, other, features)
@@ -55,19 +55,22 @@ def at_start(
         rank=higher[place] if place < len(higher) else None,
         rank_at_scale=lower,
         variance=begin.A.variance * shrink,
-        orthonormal=min(1.0, 1 / settings.scale),
+        orthonormal=min(1.0, 1 / size),
     )
     return remedy._replace(least=_least(settings, begin.A.variance, remedy))
 
 
-def after_training(found: Measured, settings: Settings) -> Remedy:
-    """Return what would bring saved factors into order without changing the model, or nothing if they already are.
+def after_training(found: Measured, settings: Settings, begin: Start) -> Remedy:
+    """Return what would bring saved factors into order, or nothing if they already are.
 
     All factors of the same update ``ΔW = sBA`` have ``κ ≥ 2s‖ΔW‖``, with equality if they are balanced. If this bound exceeds 1,
-    only a smaller scale helps, at most ``s' = 1/(2‖ΔW‖)``, with factors that keep ``ΔW``.
+    a smaller scale helps, at most ``s' = 1/(2‖ΔW‖)``, with factors that keep ``ΔW``. If B is frozen, only a smaller α does.
     """
     if found.holds:
         return Remedy()
-    if found.balanced <= 1:
-        return Remedy(after_training="balance")
-    return Remedy(alpha=settings.alpha * BELOW / found.balanced, least="alpha", after_training="scale")
+    shrink = settings.alpha * math.sqrt(BELOW / found.value)
+    if not begin.trains_B:
+        return Remedy(least="alpha", shrink=shrink)
+    if found.balanced <= BELOW:
+        return Remedy(after_training="balance", shrink=shrink)
+    return Remedy(alpha=settings.alpha * BELOW / found.balanced, least="alpha", after_training="scale", shrink=shrink)

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+SCHEMA = "1.0"  # of the JSON, see schema.json; the first number changes when something is renamed or removed
+
 
 class Condition(NamedTuple):
     """The condition at the start, as the configuration gives it.
@@ -64,7 +66,8 @@ class Measured(NamedTuple):
     top_A, top_B
         ``s²‖A‖²`` and ``s²‖B‖²``.
     value, holds
-        ``κ = s²(‖A‖² + ‖B‖²)``, and whether it is at most 1 up to the rounding of the stored type: the order for all data.
+        ``κ = s²(‖A‖² + ‖B‖²)`` of the stored numbers, and whether it is at most 1, up to the rounding of this computation in
+        float64: the order for all data.
     balanced
         ``2s²‖BA‖``: the least κ over all factors of the same update.
     least, edge, distance
@@ -73,7 +76,9 @@ class Measured(NamedTuple):
     norm, stable_rank
         Spectral norm of the update ``sBA``, and ``‖·‖_F²/‖·‖²``, its effective dimension.
     dtype
-        Type in which the factors are stored.
+        Type in which the factors are stored, both of them if they differ.
+    rows
+        Share of the rows of B that are not zero.
     eigenvalues
         The r eigenvalues behind `least` and `edge`, ascending; left out of the JSON.
     """
@@ -92,6 +97,7 @@ class Measured(NamedTuple):
     norm: float
     stable_rank: float
     dtype: str
+    rows: float
     eigenvalues: tuple[float, ...]
 
 
@@ -108,7 +114,9 @@ class Remedy(NamedTuple):
         Factor for orthonormal rows of A with which the order holds exactly at the start: ``min(1, 1/s)``.
     after_training
         ``"balance"``: balanced factors of the same update are in order. ``"scale"``: they are if α is also lowered to `alpha`.
-        None if the saved factors are in order, or at the start.
+        Neither changes the model. None if the saved factors are in order, or at the start, or if B is frozen.
+    shrink
+        Largest α at which the saved factors, left as they are, are in order; the update shrinks with it, so the model changes.
     """
 
     alpha: float | None = None
@@ -118,6 +126,17 @@ class Remedy(NamedTuple):
     least: str | None = None
     orthonormal: float | None = None
     after_training: str | None = None
+    shrink: float | None = None
+
+
+class Scales(NamedTuple):
+    """The scale s that each runtime gives to the module, by `lorantk.auditing.runtimes`; None where it does not load the file."""
+
+    peft: float | None = None
+    diffusers: float | None = None
+    llama_cpp: float | None = None
+    mlx: float | None = None
+    vllm: float | None = None
 
 
 class Module(NamedTuple):
@@ -143,15 +162,52 @@ class Module(NamedTuple):
     by: str
     remedy: Remedy
     notes: tuple[str, ...] = ()
+    scales: Scales | None = None
+
+
+class Finding(NamedTuple):
+    """Something about the files that the numbers do not show.
+
+    Attributes
+    ----------
+    id
+        A stable name, such as ``"alpha-not-declared"``.
+    level
+        ``"note"`` for what is worth knowing, ``"warning"`` for what is probably not meant.
+    text, advice
+        What was found, and what to do.
+    names
+        The modules, tensors or options that it is about, at most `NAMED` of them; the text has their number.
+    """
+
+    id: str
+    level: str
+    text: str
+    advice: str
+    names: tuple[str, ...] = ()
+
+
+NAMED = 20
+
+
+class Refused(NamedTuple):
+    """A module that cannot be audited, and why; the others are."""
+
+    name: str
+    reason: str
 
 
 class Overall(NamedTuple):
-    """All modules together: how many are in order, not in order, undecided; worst value; parameters; names of outliers."""
+    """All modules together.
+
+    How many are in order, not in order, undecided and refused; worst value; parameters; names of outliers.
+    """
 
     modules: int
     in_order: int
     not_in_order: int
     undecided: int
+    refused: int
     order: bool | None
     worst: str | None
     worst_value: float | None
@@ -164,14 +220,17 @@ class Report(NamedTuple):
 
     source: str
     form: str
+    format: str | None
     modules: tuple[Module, ...]
+    refused: tuple[Refused, ...]
     overall: Overall
+    consistency: tuple[Finding, ...]
     notes: tuple[str, ...]
     robustness: str
 
     def to_dict(self) -> dict:
-        """Return the report as a JSON object."""
-        return _plain(self)
+        """Return the report as a JSON object; `schema.json` beside this module describes it."""
+        return {"schema": SCHEMA} | _plain(self)
 
 
 def _plain(value):

@@ -13,10 +13,10 @@ from lorantk.auditing.configuration import (
     settings,
 )
 from lorantk.auditing.errors import AuditError
-from lorantk.auditing.judge import ROUNDING, Question, Shape, judge
+from lorantk.auditing.judge import Question, Shape, judge
 from lorantk.auditing.report import Report
-from lorantk.auditing.safe_files import find
-from lorantk.auditing.starts import check_init, embedding_start, start
+from lorantk.auditing.safe_files import WEIGHTS, find
+from lorantk.auditing.starts import begin_of, check_init, start
 from lorantk.auditing.summary import summarise
 
 
@@ -44,10 +44,6 @@ def _question(dimension, failure) -> Question:
     if isinstance(failure, bool) or not isinstance(failure, Real) or not 1e-300 < failure < 1:
         raise AuditError(f"failure: expected a probability between 0 and 1, got {failure!r}")
     return Question(dimension, failure)
-
-
-def _start(word: str, shape: Shape, given: Settings, **options):
-    return embedding_start(word) if shape.kind == "embedding" else start(word, given.rank, shape.features_in, **options)
 
 
 def _check_outputs(word: str, features_out) -> None:
@@ -149,7 +145,8 @@ def audit_configuration(path, *, model=None, features=None, features_out=None, d
     where = configuration.where
     word = check_init(configuration.init, where)
     if (model is None) == (features is None):
-        raise AuditError(f"{where}: expected either a model or features, as the configuration has no shapes, got both or neither")
+        text = f"expected either a model or features, as there is no {WEIGHTS} and the configuration has no shapes"
+        raise AuditError(f"{where}: {text}, got both or neither")
     if model is not None:
         if features_out is not None:
             raise AuditError(f"{where}: expected no features_out with a model, which already gives the shapes")
@@ -167,20 +164,24 @@ def audit_configuration(path, *, model=None, features=None, features_out=None, d
     for shape in shapes:
         given = settings(configuration, shape.name)
         _check_outputs(word, shape.features_out)
-        begin = _start(word, shape, given, whiten=configuration.whiten)
+        begin = begin_of(word, shape.kind, given.rank, shape.features_in, whiten=configuration.whiten)
         texts[begin.text] = None
         options = {"rslora": configuration.rslora, "variants": configuration.variants, "question": question}
+        options["bias"] = configuration.bias
         modules.append(judge(shape, given, word, begin, **options))
     return Audit(*summarise(where, "configuration", modules, [*texts, *configuration.variants, *configuration.remarks]))
 
 
-def audit_adapter(path, *, dimension=None, failure=0.01, progress=iter) -> Audit:
-    """Say which of the book's conditions hold for an adapter that PEFT saved, at its start and as saved.
+def audit_adapter(path, *, model=None, dimension=None, failure=0.01, progress=iter) -> Audit:
+    """Say which of the book's conditions hold for a saved adapter, at its start and as saved.
 
     Parameters
     ----------
     path
-        Its folder or its ``.safetensors`` file; only safetensors and JSON are read.
+        Its folder, its ``.safetensors`` file or its ``.gguf`` file: of PEFT, kohya, diffusers, MLX or llama.cpp. Only
+        safetensors, GGUF and JSON are read.
+    model
+        The model, as in `audit_configuration`, to compare names and shapes with.
     dimension, failure
         As in `audit_numbers`; the safe capacity holds in all modules at once.
     progress
@@ -189,7 +190,7 @@ def audit_adapter(path, *, dimension=None, failure=0.01, progress=iter) -> Audit
     Returns
     -------
     Audit
-        As in `audit_numbers`.
+        As in `audit_numbers`. Modules that cannot be audited are in `refused`.
 
     Raises
     ------
@@ -200,30 +201,7 @@ def audit_adapter(path, *, dimension=None, failure=0.01, progress=iter) -> Audit
     found = find(Path(path))
     if found.weights is None:
         raise AuditError(f"{path}: expected saved weights, got a configuration alone; audit_configuration reads that")
-    configuration, weights = read_configuration(found.configuration), found.weights
-    from lorantk.auditing.measures import measure
-    from lorantk.auditing.pairs import check_shapes, pair_tensors
-    from lorantk.auditing.tensors import read_header, read_tensor
+    from lorantk.auditing.adapters import report_on
+    from lorantk.auditing.formats import read_saved
 
-    word = check_init(configuration.init, configuration.where)
-    pairs, others = pair_tensors(read_header(weights), weights)
-    question = question._replace(layers=len(pairs))
-    # Every shape is checked before any weight is read, so that a wrong adapter fails at once.
-    checked = [(pair, settings(configuration, pair.name)) for pair in pairs]
-    shapes = [Shape(pair.name, pair.kind, *check_shapes(pair, given.rank, weights)) for pair, given in checked]
-    modules, texts = [], {}
-    for (pair, given), shape in progress(list(zip(checked, shapes, strict=True))):
-        A = read_tensor(weights, pair.A).reshape(given.rank, -1)
-        gram_A, entries_A = A @ A.T, A.size
-        del A  # one factor at a time
-        B = read_tensor(weights, pair.B).reshape(-1, given.rank)
-        found = measure(gram_A, B.T @ B, entries_A, B.size)
-        begin = _start(word, shape, given, whiten=configuration.whiten)
-        texts[begin.text] = None
-        stored = max(pair.A.dtype, pair.B.dtype, key=ROUNDING.get)
-        options = {"rslora": configuration.rslora, "variants": configuration.variants, "question": question}
-        modules.append(judge(shape, given, word, begin, measures=found, dtype=stored, **options))
-    notes = [*texts, *configuration.variants, *configuration.remarks]
-    if others:
-        notes.append(f"not audited, since not low-rank factors: {len(others)} of the file's tensors, such as {others[0]}")
-    return Audit(*summarise(str(weights.parent), "adapter", modules, notes))
+    return Audit(*report_on(read_saved(found), question, model=model and Path(model), progress=progress))

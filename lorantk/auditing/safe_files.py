@@ -1,6 +1,7 @@
 """Find an adapter's files, open them only if that is safe, and read JSON strictly and within bounds."""
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -9,14 +10,18 @@ from lorantk.auditing.errors import AuditError, quoted
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIGURATION = "adapter_config.json"
+INDEX = f"{WEIGHTS}.index.json"
+# Under these names the weights lie in a folder: PEFT's, several files of them, MLX's, and those of diffusers.
+NAMES = (WEIGHTS, INDEX, "adapters.safetensors", "pytorch_lora_weights.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 JSON_LIMIT = 32 * 2**20  # bytes; an adapter of 10 000 modules needs 3 MB
+NEAR_LIMIT = 10_000  # entries of a folder that are looked at, to say what lies near
 
 
 class Found(NamedTuple):
-    """The files of one adapter; `weights` is None where there is only a configuration."""
+    """The files of one adapter; either is None if there is none."""
 
-    configuration: Path
+    configuration: Path | None
     weights: Path | None
 
 
@@ -59,7 +64,7 @@ def find(path: Path) -> Found:
     Raises
     ------
     AuditError
-        A pickle, a folder without a configuration, or a path that is none of the three.
+        A pickle, or a path with no adapter; the message says what lies near it.
     """
     try:
         return _find(path)
@@ -67,23 +72,62 @@ def find(path: Path) -> Found:
         raise AuditError(f"{path}: expected a file that can be read, got: {error.strerror}") from error
 
 
+def _there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
 def _find(path: Path) -> Found:
     refuse_pickle(path)
     if path.is_dir():
-        folder = path
-        if not (path / WEIGHTS).exists():
+        folder, weights = path, next((path / name for name in NAMES if _there(path / name)), None)
+        if weights is None:
             for pickle in sorted(path.glob("adapter_model.*")):
                 refuse_pickle(pickle)
-        weights = path / WEIGHTS if (path / WEIGHTS).exists() or (path / WEIGHTS).is_symlink() else None
+            if not _there(path / CONFIGURATION):
+                raise AuditError(f"{path}: expected {WEIGHTS} and {CONFIGURATION}, got neither{near(path)}")
     elif path.suffix == ".safetensors":
-        folder, weights = path.parent, regular(path)
+        folder, weights = path.parent, path
+    elif path.suffix == ".gguf":
+        return Found(None, regular(path))
     elif path.suffix == ".json":
         return Found(regular(path), None)
+    elif not _there(path) and not path.is_absolute() and len(path.parts) == 2 and not path.parent.exists():
+        raise AuditError(f"{path}: expected a path, got none here; if it is a model of the hub, download it: hf download {path}")
     else:
         regular(path)
-        raise AuditError(f"{path}: expected a folder, a .safetensors or a .json file, got another kind of file")
-    configuration = regular(folder / CONFIGURATION, folder)
-    return Found(configuration, None if weights is None else regular(weights, folder))
+        raise AuditError(f"{path}: expected a folder, a .safetensors, .gguf or .json file, got another kind of file")
+    weights = weights and regular(weights, folder)
+    configuration = folder / CONFIGURATION if _there(folder / CONFIGURATION) else None
+    if weights is not None and weights.name == WEIGHTS and configuration is None:
+        raise AuditError(f"{folder}: expected {CONFIGURATION} beside {WEIGHTS}, got none: PEFT's rank and alpha are in it")
+    return Found(configuration and regular(configuration, folder), weights)
+
+
+def adapters_in(folder: Path) -> list[str]:
+    """Return the names of the folders just below `folder` that hold an adapter."""
+    found = []
+    for count, entry in enumerate(os.scandir(folder)):
+        if count >= NEAR_LIMIT:
+            break
+        if entry.is_dir(follow_symlinks=False) and any(_there(Path(entry) / name) for name in (CONFIGURATION, *NAMES)):
+            found.append(entry.name)
+    return sorted(found)
+
+
+def near(folder: Path) -> str:
+    """Return what lies near a folder without an adapter and can be audited, as the end of a message."""
+    snapshots = folder / "snapshots"
+    found = adapters_in(folder)
+    if snapshots.is_dir():
+        found, what = [f"snapshots/{name}" for name in adapters_in(snapshots)], "it is the cache of a hub, with adapters in"
+    elif all(name.startswith("checkpoint-") for name in found):
+        what = "it is the output of a trainer, with checkpoints in"
+    else:
+        what = "adapters lie in"
+    if not found:
+        found, what = sorted(entry.name for entry in folder.glob("*") if entry.suffix in (".safetensors", ".gguf")), "it has"
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return f"; {what} {', '.join(found[:5])}{more}" if found else ""
 
 
 def _no_repeats(pairs):

@@ -65,6 +65,8 @@ def check_init(init: bool | str, where: str) -> str:
 
 def embedding_start(word: str) -> Start:
     """Return how an embedding's adapter starts: PEFT swaps the roles, so A is zero and B is random."""
+    if word == "unknown":
+        return start(word, 1, 1)
     if word == "false":
         text = "PEFT leaves both factors of an embedding adapter standard normal: B ≠ 0 and A ≠ 0"
         return Start(Factor("iid", 1.0), Factor("iid", 1.0), True, text)
@@ -115,6 +117,8 @@ def start(word: str, rank: int, features: int, *, variance: float | None = None,
     if word == "mica":
         text = "A = 0 and B with orthonormal columns, frozen: s²‖B‖² = s² at the start and throughout training"
         return Start(ZERO, ORTHONORMAL, True, text, trains_B=False)
+    if word == "unknown":
+        return Start(MEASURED, MEASURED, False, "the file does not say how A and B started: only the saved A and B are audited")
     text = {
         "olora": f"OLoRA: {FROM_WEIGHTS}; B has orthonormal columns, so s ≥ 1 rules out the order",
         "corda": f"CorDA: {FROM_WEIGHTS}",
@@ -123,3 +127,8 @@ def start(word: str, rank: int, features: int, *, variance: float | None = None,
     }
     pissa = f"PiSSA: {FROM_WEIGHTS}; its factors are balanced, s²(‖A‖² + ‖B‖²) = 2s‖W₀‖"
     return Start(MEASURED, MEASURED, False, text.get(word, pissa))
+
+
+def begin_of(word: str, kind: str, rank: int, features: int, *, whiten: bool = False) -> Start:
+    """Return how a module of this kind starts; see `start` and `embedding_start`."""
+    return embedding_start(word) if kind == "embedding" else start(word, rank, features, whiten=whiten)

@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from lorantk.auditing.report import Module, Overall, Report
+from lorantk.auditing.report import Finding, Module, Overall, Refused, Report
 
 ROBUSTNESS = (
     "The conditions compare tangent kernels; they do not measure robustness. The step from kernels to attacks and the paper's "
@@ -40,7 +40,16 @@ def _outliers(modules: list[Module]) -> dict[str, str]:
     return found
 
 
-def summarise(source: str, form: str, modules: list[Module], notes: list[str]) -> Report:
+def summarise(
+    source: str,
+    form: str,
+    modules: list[Module],
+    notes: list[str],
+    *,
+    format: str | None = None,
+    refused: tuple[Refused, ...] = (),
+    consistency: tuple[Finding, ...] = (),
+) -> Report:
     """Return the report on judged modules: the counts, the worst module, and outliers with a note on each."""
     outliers = _outliers(modules)
     modules = [m._replace(notes=(*m.notes, outliers[m.name])) if m.name in outliers else m for m in modules]
@@ -53,10 +62,11 @@ def summarise(source: str, form: str, modules: list[Module], notes: list[str]) -
         in_order=orders.count(True),
         not_in_order=orders.count(False),
         undecided=orders.count(None),
-        order=False if False in orders else None if None in orders else True,
+        refused=len(refused),
+        order=False if False in orders else None if None in orders or refused else True,
         worst=worst and worst.name,
         worst_value=worst and deciding(worst),
-        parameters=sum(sizes) if len(sizes) == len(modules) else None,
+        parameters=sum(sizes) if len(sizes) == len(modules) and not refused else None,
         outliers=tuple(outliers),
     )
-    return Report(source, form, tuple(modules), overall, tuple(notes), ROBUSTNESS)
+    return Report(source, form, format, tuple(modules), refused, overall, consistency, tuple(notes), ROBUSTNESS)

@@ -7,13 +7,14 @@ from typing import NamedTuple
 from lorantk.auditing.report import Module, Remedy, Report
 from lorantk.auditing.summary import deciding
 
-HEADER = ("module", "r", "n", "s", "variance", "at start", "c", "saved κ", "balanced", "dim", "order")
+HEADER = ("module", "type", "r", "α", "n", "s", "variance", "at start", "c", "saved κ", "balanced", "dim", "order")
 ANSWERS = {True: "yes", False: "no", None: "undecided"}
 MARKS = ANSWERS | {None: ""}  # next to a finding, whose text already says what is undecided
 MEANINGS = (
+    ("type", "how the factors are stored"),
     ("at start", "s²σ_a²n(1+√(r/n))², or the corresponding value: M_Δ ⪯ 0 below 1"),
     ("c", "s²rσ_a², the expected kernel over that of full fine-tuning"),
-    ("saved κ", "s²(‖A‖²+‖B‖²) of the saved factors: the order holds for all data up to 1"),
+    ("saved κ", "s²(‖A‖²+‖B‖²) of the stored numbers: the order holds for all data if it is at most 1"),
     ("balanced", "2s‖sBA‖, the least κ of any factors of the same update"),
     ("dim", "stable rank ‖sBA‖_F²/‖sBA‖², the update's effective dimension"),
 )
@@ -48,19 +49,15 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
-def at_most(value: float) -> str:
-    """Return a bound with three digits, rounded down so that the printed value satisfies it."""
-    step = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return number(math.floor(value / step) * step)
-
-
 def cells(row: Row) -> tuple[str, ...]:
     """Return one row as text, in the order of `HEADER`."""
     module, saved = row.module, row.module.measured
     label = row.label if row.count == 1 else f"{row.label} ×{row.count}"
     return (
         label,
+        saved.dtype if saved else "–",
         str(module.rank),
+        number(module.alpha),
         str(module.width),
         number(module.scale),
         number(saved.variance if saved else module.variance),
@@ -72,25 +69,72 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def advice(module: Module) -> str:
-    """Return what would meet the condition, or an empty string."""
+KEEPS, SHRINKS, STARTS = "without changing the model", "by changing the model", "before training"
+
+
+def advice(module: Module) -> dict[str, str]:
+    """Return what would bring a module into order, under `KEEPS`, `SHRINKS` and `STARTS`."""
     remedy: Remedy = module.remedy
+    found = {}
     if remedy.after_training == "balance":
-        return "balance the factors: balanced factors of the same update are in order, and the model does not change"
+        found[KEEPS] = "balanced factors of the same update are in order: lorantk balance"
     if remedy.after_training == "scale":
         bound = f"α ≤ {at_most(remedy.alpha)}"
-        return f"the update is too large for this scale: balanced factors at {bound} would represent it and be in order"
+        found[KEEPS] = f"balanced factors of the same update are in order once {bound}: lorantk balance --in-order"
+    if remedy.shrink is not None:
+        frozen = ", as B is frozen and cannot be balanced: κ = s², so s must be below 1" if not remedy.after_training else ""
+        found[SHRINKS] = f"α ≤ {at_most(remedy.shrink)} with these factors, for a smaller update{frozen}"
     parts = {
         "alpha": remedy.alpha is not None and f"α ≤ {at_most(remedy.alpha)}",
         "rank": remedy.rank is not None and f"r ≥ {remedy.rank} at the same α",
         "rank_at_scale": remedy.rank_at_scale is not None and f"r ≤ {remedy.rank_at_scale} at the same s",
         "variance": remedy.variance is not None and f"variance of A ≤ {at_most(remedy.variance)}",
     }
+    if found:
+        return found
     ordered = sorted((name for name in parts if parts[name]), key=lambda name: name != remedy.least)
     texts = [parts[name] + (" (the least change)" if name == remedy.least and len(ordered) > 1 else "") for name in ordered]
     if remedy.orthonormal is not None:
         texts.append(f"orthonormal rows of A times {at_most(remedy.orthonormal)}, exact at every size")
-    return "; or ".join(texts)
+    return {STARTS: "; or ".join(texts)} if texts else {}
+
+
+def advised(shown: list[Row]) -> dict[str, dict[str, list[str]]]:
+    """Return all advice, by its kind and then by its text, with the labels of the rows that it is for."""
+    found = {}
+    for row in shown:
+        for kind, text in advice(row.module).items():
+            found.setdefault(kind, {}).setdefault(text, []).append(row.label)
+    return {kind: found[kind] for kind in (KEEPS, SHRINKS, STARTS) if kind in found}
+
+
+def verdict(report: Report) -> str:
+    """Return in a sentence what the theorems say of the adapter, and what they do not."""
+    overall, count = report.overall, report.overall.modules
+    kernel = f"LoRA's tangent kernel {'as saved' if report.form == 'adapter' else 'at the start'}"
+    all_of = "the adapted module" if count == 1 else f"all {count} adapted modules"
+    below = "below that of full fine-tuning for all data"
+    if overall.in_order == count:
+        said = f"In {all_of}, {kernel} lies {below}"
+    elif overall.not_in_order == count:
+        said = f"In {all_of}, {kernel} does not lie {below}, which is no defect"
+    elif overall.undecided == count:
+        said = f"In {all_of}, the theorems do not decide whether {kernel} lies {below}"
+    else:
+        said = f"In {overall.in_order} of {count} adapted modules, {kernel} lies {below}"
+        said += f"; in {overall.not_in_order} it does not, which is no defect" if overall.not_in_order else ""
+        said += f"; in {overall.undecided} the theorems do not decide" if overall.undecided else ""
+    if report.refused:
+        said += f"; {len(report.refused)} more cannot be audited"
+    return f"{said}; no robustness was measured."
+
+
+def at_most(value: float) -> str:
+    """Return a bound with three digits, rounded down in size so that the printed value satisfies it."""
+    if value == 0:
+        return "0"
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
+    return number(math.copysign(math.floor(abs(value) / step) * step, value))
 
 
 def findings(report: Report) -> list[tuple[str, str, bool | None]]:

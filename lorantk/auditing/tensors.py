@@ -24,6 +24,8 @@ FLOATS = {
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
 }
+# Of GGUF files: 32 integers of 8 bits that share a factor in float16.
+Q8_0 = np.dtype([("scale", "<f2"), ("entries", "i1", 32)])
 BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F8_E4M3": 8, "F8_E5M2": 8}
 BITS |= {"BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32}
 BITS |= {"U64": 64, "I64": 64, "F64": 64, "C64": 64}
@@ -39,6 +41,12 @@ class Tensor(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
     start: int
+
+
+def size(dtype: str, shape: tuple[int, ...]) -> int:
+    """Return the number of bytes of a tensor."""
+    count = math.prod(shape)
+    return count // 32 * Q8_0.itemsize if dtype == "Q8_0" else count * BITS[dtype] // 8
 
 
 def _whole(value) -> bool:
@@ -65,13 +73,18 @@ def _entry(name: str, entry, where: str) -> tuple[str, tuple[int, ...], int, int
     return dtype, tuple(shape), begin, end
 
 
-def read_header(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file by name, without reading their data.
+def read_header(path: Path, folder: Path | None = None) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file by name, without reading their data; as `read_file`."""
+    return read_file(path, folder)[0]
+
+
+def read_file(path: Path, folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors of a safetensors file by name, without reading their data, and the texts of its header.
 
     Parameters
     ----------
     path
-        The file; links out of its folder are refused.
+        The file; links out of its folder, or out of `folder`, are refused.
 
     Raises
     ------
@@ -79,29 +92,37 @@ def read_header(path: Path) -> dict[str, Tensor]:
         A file that is truncated, whose header is malformed, or whose tensors do not fill its data exactly once.
     """
     try:
-        size = regular(path).stat().st_size
+        length_all = regular(path, folder).stat().st_size
         with path.open("rb") as stream:
             prefix = stream.read(8)
+            if prefix == b"version ":
+                pointer = "a Git LFS pointer instead of the file itself: fetch it with `git lfs pull`"
+                raise AuditError(f"{path}: expected a safetensors header, got {pointer}")
             length = int.from_bytes(prefix, "little")
-            if len(prefix) < 8 or length > size - 8:
+            if len(prefix) < 8 or length > length_all - 8:
                 raise AuditError(
-                    f"{path}: expected a safetensors header, got a file that ends before it does, after {size} bytes"
+                    f"{path}: expected a safetensors header, got a file that ends before it does, after {length_all} bytes"
                 )
             if length > JSON_LIMIT:
                 raise AuditError(f"{path}: expected a header of at most {JSON_LIMIT} bytes, got one that claims {length}")
             header = parse_object(stream.read(length), f"{path}: header")
     except OSError as error:
         raise AuditError(f"{path}: expected a file that can be read, got: {error.strerror}") from error
-    header.pop("__metadata__", None)
+    texts = header.pop("__metadata__", None) or {}
+    if not (isinstance(texts, dict) and all(isinstance(text, str) for text in texts.values())):
+        raise AuditError(f"{path}: expected texts as '__metadata__' of the header, got {quoted(texts)}")
     entries = {name: _entry(name, entry, str(path)) for name, entry in header.items()}
     place = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if begin != place:
             raise AuditError(f"{path}: tensor {quoted(name)}: expected its data at {place}, got {begin}: a hole or an overlap")
         place = end
-    if place != size - 8 - length:
-        raise AuditError(f"{path}: expected {place} bytes of data, got {size - 8 - length}: truncated, or from another file")
-    return {name: Tensor(name, dtype, shape, 8 + length + begin) for name, (dtype, shape, begin, _) in entries.items()}
+    if place != length_all - 8 - length:
+        raise AuditError(
+            f"{path}: expected {place} bytes of data, got {length_all - 8 - length}: truncated, or from another file"
+        )
+    start = 8 + length
+    return {name: Tensor(name, dtype, shape, start + begin) for name, (dtype, shape, begin, _) in entries.items()}, texts
 
 
 def read_tensor(path: Path, tensor: Tensor) -> np.ndarray:
@@ -113,20 +134,29 @@ def read_tensor(path: Path, tensor: Tensor) -> np.ndarray:
         A type that cannot hold real weights, more than `ENTRIES_LIMIT` entries, data that ends early, NaN or infinity.
     """
     at = f"{path}: tensor {quoted(tensor.name)}"
-    if tensor.dtype not in FLOATS:
+    if tensor.dtype not in FLOATS and tensor.dtype != "Q8_0":
         raise AuditError(f"{at}: expected one of {', '.join(FLOATS)}, got {tensor.dtype}")
     count = math.prod(tensor.shape)
     if count > ENTRIES_LIMIT:
         raise AuditError(f"{at}: expected at most {ENTRIES_LIMIT} entries, got {count}")
-    if tensor.dtype not in ("F64", "F32", "F16"):
-        import ml_dtypes  # noqa: F401  registers the names of its types with NumPy
+    quantised = tensor.dtype == "Q8_0"
+    if quantised:
+        kind, count = Q8_0, count // 32
+    else:
+        if tensor.dtype not in ("F64", "F32", "F16"):
+            import ml_dtypes  # noqa: F401  registers the names of its types with NumPy
+        kind = np.dtype(FLOATS[tensor.dtype]).newbyteorder("<")
+    raw = np.empty(count, kind)
     try:
-        raw = np.fromfile(path, np.dtype(FLOATS[tensor.dtype]).newbyteorder("<"), count, offset=tensor.start)
+        with path.open("rb", buffering=0) as stream:
+            stream.seek(tensor.start)
+            got = stream.readinto(raw.view(np.uint8)) if count else 0
     except OSError as error:
         raise AuditError(f"{at}: expected data that can be read, got: {error.strerror}") from error
-    if raw.size < count:
-        raise AuditError(f"{at}: expected {count} entries, got {raw.size}: the file was truncated while it was read")
-    values = raw.astype(np.float64)
+    if got < raw.nbytes:
+        raise AuditError(f"{at}: expected {raw.nbytes} bytes, got {got}: the file was truncated while it was read")
+    with np.errstate(invalid="ignore"):  # a signalling NaN; it is refused below
+        values = raw["scale"][:, None] * raw["entries"].astype(np.float64) if quantised else raw.astype(np.float64)
     del raw
     largest = max(values.max(initial=0.0), -values.min(initial=0.0))
     if not largest <= MAGNITUDE_LIMIT:

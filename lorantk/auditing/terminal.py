@@ -6,7 +6,7 @@ import textwrap
 import time
 
 from lorantk.auditing.report import Report
-from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advice, cells, findings, rows
+from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, rows, verdict
 
 COLOURS = {True: "32", False: "31", None: "33"}  # green, red, yellow; the words say the same
 ROWS = 40
@@ -38,7 +38,7 @@ def _wrapped(text: str, indent: str) -> str:
 
 
 def render(report: Report, colour: bool = False, every: bool = False) -> str:
-    """Return the report as text: a table, what holds, what would change it, notes.
+    """Return the report as text: the answer in a sentence, a table, what holds, what would change it, what the files say, notes.
 
     Parameters
     ----------
@@ -55,8 +55,9 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
     empty = [column for column in range(len(HEADER)) if all(line[column] == "–" for line in table[1:])]
     table = [[cell for column, cell in enumerate(line) if column not in empty] for line in table]
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    count = report.overall.modules
-    out = [_paint(f"{report.source}: {count} adapted module{'s' * (count > 1)}", "1", colour), ""]
+    out = [_paint(line, "1", colour) for line in textwrap.wrap(verdict(report), WIDTH)]
+    count, kind = report.overall.modules, f", {report.format}" if report.format else ""
+    out += ["", f"{report.source}: {count} adapted module{'s' * (count > 1)}{kind}", ""]
     for line, row in zip(table, [None, *shown], strict=True):
         padded = [line[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]]
         code = "1" if row is None else COLOURS[row.module.order]
@@ -69,15 +70,15 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
         out.append(textwrap.fill(f"  {name:24}{mark:4}{text}", WIDTH, subsequent_indent=" " * 30))
         if mark:
             out[-1] = out[-1].replace(f"{mark:4}", _paint(f"{mark:4}", COLOURS[holds], colour), 1)
-    remedies = {}
-    for row in every_row:
-        if text := advice(row.module):
-            remedies.setdefault(text, []).append(row.label)
-    if remedies:
-        out += ["", "What would meet the condition, each change on its own"]
+    for kind, remedies in advised(every_row).items():
+        out += ["", f"What would bring modules into order {kind}"]
         for text, labels in list(remedies.items())[:ROWS]:
             more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
             out.append(_wrapped(f"{', '.join(labels[:3])}{more}: {text}", "  "))
+    if report.consistency or report.refused:
+        out += ["", "What the files say besides"]
+        out += [_wrapped(f"{entry.text}. {entry.advice[0].upper()}{entry.advice[1:]}.", "  ") for entry in report.consistency]
+        out += [_wrapped(f"not audited: {entry.reason}", "  ") for entry in report.refused]
     notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]
     if len(notes) > ROWS and not every:
         notes = [*notes[:ROWS], f"… and {len(notes) - ROWS} further notes on modules: --all shows them"]

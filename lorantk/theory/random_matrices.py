@@ -5,7 +5,6 @@ Normalisation: ``S = G Gᵀ / n`` with ``G: r × n`` of independent entries of m
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 from scipy.special import airy
 
 
@@ -182,5 +181,7 @@ def sample_grams(rank: int, features: int, shape: tuple[int, ...], *, rng: np.ra
     if rank < features:
         A = rng.standard_normal((*shape, rank, features)) / np.sqrt(rank)
         return A.swapaxes(-1, -2) @ A
+    from scipy import stats  # it takes half a second to import, and `lorantk audit` needs only the laws above
+
     law = stats.wishart(rank, np.eye(features) / rank)
     return law.rvs(int(np.prod(shape)), random_state=rng).reshape(*shape, features, features)

@@ -20,7 +20,7 @@ LARGE = ["audit", "--rank", "8", "--alpha", "16", "--features", "1024"]
 def test_numbers_are_a_table_of_what_holds(capsys):
     assert cli.main(NUMBERS) == 0
     out = capsys.readouterr().out
-    assert re.search(r"^adapter +8 +1024 +1 +0\.000326 +0\.395 +0\.0026 +yes$", out, flags=re.MULTILINE)
+    assert re.search(r"^adapter +8 +8 +1024 +1 +0\.000326 +0\.395 +0\.0026 +yes$", out, flags=re.MULTILINE)
     assert re.search(r"for all data +yes +1 of 1 in order: 0\.395 against 1", out)
     assert "they do not measure robustness" in out
     assert max(map(len, out.splitlines())) <= 130
@@ -67,17 +67,29 @@ def test_wrong_input_is_one_line_and_status_2(arguments, message, capsys, tmp_pa
     assert captured.out == ""
 
 
-def test_a_broken_adapter_prints_no_part_of_a_report(capsys, tmp_path):
+def test_a_refused_module_does_not_hide_the_others(capsys, tmp_path):
     folder = adapter(tmp_path, [f"x{i}.q" for i in range(10)])
     path = folder / "adapter_model.safetensors"
     content = bytearray(path.read_bytes())
-    content[-4:] = b"\x00\x00\xc0\x7f"  # the last entry of the last B is NaN
+    content[-4:] = b"\x01\x00\x80\x7f"  # the last entry of the last B is a signalling NaN
     path.write_bytes(content)
+    assert cli.main(["audit", str(folder), "--json"]) == 2
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert [module["name"] for module in report["modules"]] == [f"x{i}.q" for i in range(9)]
+    assert [entry["name"] for entry in report["refused"]] == ["x9.q"]
+    assert (report["overall"]["order"], report["overall"]["refused"]) == (None, 1)
+    assert "x9.q.lora_B.weight" in captured.err
+    assert "got NaN" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_file_in_which_every_module_is_refused_prints_nothing(capsys, tmp_path):
+    folder = adapter(tmp_path, ["x.q"], B=float("nan"))
     assert cli.main(["audit", str(folder), "--html", str(tmp_path / "x.html")]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "x9.q.lora_B.weight" in captured.err
-    assert "got NaN" in captured.err
+    assert captured.err.count("\n") == 1
     assert not (tmp_path / "x.html").exists()
 
 

@@ -11,6 +11,7 @@ from auditing.written import adapter, factors, safetensors
 import lorantk
 from lorantk import audit_adapter, audit_configuration, audit_numbers
 from lorantk.auditing.errors import AuditError
+from lorantk.auditing.tensors import read_tensor
 from lorantk.theory import delta, order, trained_order
 from lorantk.theory.adapters import adapter as described
 
@@ -178,7 +179,8 @@ def test_embeddings_and_convolutions_are_read(tmp_path):
     np.testing.assert_allclose(embedding.measured.value, np.linalg.norm(B, 2) ** 2, rtol=1e-12)
     assert embedding.condition.value == pytest.approx(24 * (1 + math.sqrt(4 / 24)) ** 2)
     assert all(module.notes == () for module in report.modules)
-    assert any("1 of the file's tensors, such as lm_head.weight" in note for note in report.notes)
+    [full] = [entry for entry in report.consistency if entry.id == "full-matrices"]
+    assert full.names == ("lm_head.weight",)
 
 
 def test_dora_leaves_the_order_undecided_and_says_why(tmp_path):
@@ -194,16 +196,18 @@ A4, B4 = factors()
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({"x.q.lora_A.weight": A4}, "expected a lora_A and a lora_B of module 'x.q', got 'x.q.lora_A.weight' alone"),
-        ({"x.q.lora_A.weight": A4, "x.q.lora_embedding_B": B4}, "expected a lora_A and a lora_B of module 'x.q'"),
+        ({"x.q.lora_A.weight": A4}, "expected an A and a B of module 'x.q', got 'x.q.lora_A.weight' alone"),
+        ({"x.q.lora_A.weight": A4, "x.q.lora_embedding_B": B4}, "expected an A and a B of module 'x.q'"),
         ({"x.q.lora_A.weight": A4, "x.q.lora_A.b.weight": A4, "x.q.lora_B.weight": B4}, "expected one A for a module"),
         ({"x.q.lora_A.weight": A4, "x.q.lora_B.weight": B4.T.copy()}, r"tensor 'x.q.lora_B.weight': expected shape \(m, 4\)"),
         ({"x.q.lora_A.weight": A4.T.copy(), "x.q.lora_B.weight": B4}, r"tensor 'x.q.lora_A.weight': expected shape \(4, n\)"),
         ({"x.q.lora_A.weight": A4[:2].copy(), "x.q.lora_B.weight": B4}, r"shape \(4, n\) as configured, got \[2, 32\]"),
-        ({"x.q.lora_A.weight": A4[0].copy(), "x.q.lora_B.weight": B4}, r"expected shape \(4, n\)"),
-        ({"x.q.lora_A.weight": A4[:, :0].copy(), "x.q.lora_B.weight": B4}, r"expected shape \(4, n\) .* got \[4, 0\]"),
+        ({"x.q.lora_A.weight": A4[0].copy(), "x.q.lora_B.weight": B4}, r"expected a matrix, got shape \[32\] \(DeepSpeed ZeRO-3"),
+        (
+            {"x.q.lora_A.weight": A4[:, :0].copy(), "x.q.lora_B.weight": B4},
+            r"expected a matrix of rank 4, got the empty shape \[4, 0\]",
+        ),
         ({"x.q.lora_A.weight": A4, "x.q.lora_B.weight": B4 * np.float32("nan")}, "x.q.lora_B.weight': expected finite"),
-        ({"lora_unet_q.lora_down.weight": A4, "lora_unet_q.lora_up.weight": B4}, "expected a PEFT name"),
         ({"x.q.weight": A4}, "expected tensors called MODULE.lora_A.weight and MODULE.lora_B.weight, got none"),
         ({"x.q.lora_C.weight": A4}, "expected a PEFT name"),
     ],
@@ -224,11 +228,19 @@ def test_a_rank_whose_spectra_would_not_end_is_refused(tmp_path):
         audit_adapter(folder)
 
 
-def test_a_wrong_last_module_is_found_before_any_weight_is_read(tmp_path, monkeypatch):
+def test_a_module_of_a_wrong_shape_is_refused_and_its_weights_are_not_read(tmp_path, monkeypatch):
     folder = adapter(tmp_path, tensors={"z.lora_A.weight": A4[:2].copy(), "z.lora_B.weight": B4})
-    monkeypatch.setattr("lorantk.auditing.tensors.read_tensor", lambda *_: pytest.fail("read before all shapes were checked"))
-    with pytest.raises(AuditError, match=r"z\.lora_A\.weight"):
-        audit_adapter(folder)
+    read = []
+    monkeypatch.setattr(
+        "lorantk.auditing.pairs.read_tensor", lambda path, tensor: read.append(tensor.name) or read_tensor(path, tensor)
+    )
+    report = audit_adapter(folder)
+    assert [entry.name for entry in report.refused] == ["z"]
+    assert "expected shape (4, n) as configured, got [2, 32]" in report.refused[0].reason
+    assert len(report.modules) == 2
+    assert report.overall.order is None
+    assert not any(name.startswith("z.") for name in read)
+    assert len(read) == 4
 
 
 def model(folder, **shapes):

@@ -152,14 +152,22 @@ def test_the_files_are_those_that_were_made(adapters):
 
 @pytest.mark.parametrize(
     ("name", "order"),
-    [("fresh/default", True), ("fresh/twice", False), ("fresh/eva", True), ("fresh/mica", True), ("fresh/loftq", True)]
-    + [("trained/mica", True), ("fresh/dora", None), ("trained/dora", None), ("trained/twice", False)]
+    [("fresh/default", True), ("fresh/twice", False), ("fresh/loftq", True)]
+    + [("fresh/dora", None), ("trained/dora", None), ("trained/twice", False)]
     + [("trained/gentle", True), ("fresh/convolution", True)],
 )
 def test_the_answer_on_known_cases(name, order, adapters):
     report = audit_adapter(adapters / name)
     assert report.overall.order is order
     assert name.startswith("trained") or not any(module.notes for module in report.modules)
+
+
+@pytest.mark.parametrize("name", ["fresh/eva", "fresh/mica", "trained/mica"])
+def test_an_orthonormal_factor_that_was_stored_may_exceed_one_by_its_rounding_and_the_report_says_so(name, adapters):
+    for module in audit_adapter(adapters / name).modules:
+        assert abs(module.measured.value - 1) < 2e-6
+        assert module.order is (module.measured.value <= 1 + 1e-13)
+        assert any("no more than rounding to F32 does" in note for note in module.notes) is not module.order
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 CODES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float8_e4m3fn": "F8_E4M3"}
+CODES |= {"float8_e5m2": "F8_E5M2"}
 CONFIGURATION = {"peft_type": "LORA", "r": 4, "lora_alpha": 4, "target_modules": ["q", "v"]}
 
 

@@ -1,0 +1,249 @@
+"""What the files of an adapter say that its numbers do not.
+
+Options that match nothing, an α that two places declare, names that do not load, lost tensors. Each function returns findings,
+every one with what to do about it.
+"""
+
+import re
+from pathlib import Path
+
+from lorantk.auditing.configuration import VERSION, Configuration, Settings, compiled
+from lorantk.auditing.pairs import PREFIX, Pair
+from lorantk.auditing.report import Finding, Module
+from lorantk.auditing.safe_files import PICKLES, adapters_in
+from lorantk.auditing.saved import finding
+from lorantk.auditing.tensors import Tensor, size
+
+# Parts of names that torch.compile, FSDP, activation checkpointing and DistributedDataParallel put in.
+WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.|^module\.")
+
+
+def _of(count: int, total: int, noun: str = "modules") -> str:
+    return f"{count} of {total} {noun}"
+
+
+def declared(configuration: Configuration, given: dict[str, Settings]) -> list[Finding]:
+    """Return findings on how rank, α and scale are declared."""
+    found, total = [], len(given)
+    if "lora_alpha" not in configuration.keys:
+        text = "alpha is not declared: PEFT takes 8"
+        found.append(finding("alpha-not-declared", text, "write lora_alpha into adapter_config.json"))
+    if "r" not in configuration.keys:
+        found.append(finding("rank-not-declared", "the rank is not declared: PEFT takes 8", "write r into adapter_config.json"))
+    if zero := [name for name, own in given.items() if own.alpha == 0]:
+        text = f"alpha = 0 in {_of(len(zero), total)}: s = 0, the adapter does nothing there and its gradients vanish"
+        found.append(finding("alpha-zero", text, "set alpha to the value that is meant", zero))
+    if negative := [name for name, own in given.items() if own.alpha < 0]:
+        text = f"alpha is negative in {_of(len(negative), total)}: the update is subtracted; the conditions depend on |s|"
+        found.append(finding("alpha-negative", text, "check that a subtraction is meant", negative))
+    if configuration.rslora and configuration.rank == configuration.alpha:
+        text = f"use_rslora with r = alpha = {configuration.rank}, so s = {configuration.rank**0.5:.3g}"
+        text += ": adapters merged by PEFT's add_weighted_adapter look like this, and were meant to have s = 1"
+        found.append(finding("rslora-merged", text, "if the adapter was merged, set use_rslora to false"))
+    scales = {own.scale for own in given.values()}
+    if len(scales) > 1 and configuration.ranks and not configuration.alphas:
+        text = f"rank_pattern without alpha_pattern: s differs between modules, from {min(scales):.3g} to {max(scales):.3g}"
+        found.append(finding("scales-differ", text, "if one scale is meant, add an alpha_pattern", (), "note"))
+    return found
+
+
+def conflicts(configuration: Configuration, given: dict[str, Settings], alphas: dict[str, float], texts: dict) -> list[Finding]:
+    """Return findings on an α that tensors or the file's header declare otherwise than the configuration, which PEFT follows."""
+    found, advice = [], "find out with which alpha the adapter was trained, and remove the other"
+    if other := [name for name, alpha in alphas.items() if name in given and given[name].alpha != alpha]:
+        text = f"tensors MODULE.alpha say {alphas[other[0]]:g} where the configuration says {given[other[0]].alpha:g}"
+        text += f", in {_of(len(other), len(given))}: PEFT follows the configuration, other loaders the tensors"
+        found.append(finding("alpha-conflict", text, advice, other))
+    for key in ("alpha", "lora_alpha", "ss_network_alpha"):
+        try:
+            alpha = float(texts[key])
+        except (KeyError, ValueError):
+            continue
+        if any(own.alpha != alpha for own in given.values()):
+            text = f"the file's header says {key} = {texts[key]}, the configuration lora_alpha = {configuration.alpha:g}"
+            found.append(finding("alpha-conflict", f"{text}: PEFT follows the configuration", advice))
+    return found
+
+
+def unmatched(configuration: Configuration, names: list[str], ranks: dict, alphas: dict) -> list[Finding]:
+    """Return findings on patterns and targets that match nothing, and on several patterns that match one module.
+
+    Parameters
+    ----------
+    configuration, names
+        PEFT's configuration and the modules of the file.
+    ranks, alphas
+        Which patterns of `rank_pattern` and `alpha_pattern` match each module, by place, see `hits`.
+    """
+    found = []
+    for key, patterns, hits in (("rank_pattern", configuration.ranks, ranks), ("alpha_pattern", configuration.alphas, alphas)):
+        used = {place for places in hits.values() for place in places}
+        dead = [literal for place, (_, literal, _) in enumerate(patterns) if place not in used]
+        if dead:
+            text = f"{_of(len(dead), len(patterns), f'entries of {key}')} match no module, so that the general value applies"
+            advice = "write the module's name from the model's root, without base_model.model., or its last parts"
+            found.append(finding("pattern-unmatched", text, advice, dead))
+        double = [name for name, places in hits.items() if len({patterns[place][2] for place in places}) > 1]
+        if double:
+            values = ", ".join(f"{patterns[place][2]:g}" for place in hits[double[0]])
+            text = f"several entries of {key} with different values ({values}) match {_of(len(double), len(names))}"
+            text += ": the first one counts, and saving sorts them, so that training may have used another"
+            found.append(finding("pattern-order", text, "make the patterns exclude each other", double))
+    return found + _targets(configuration, names)
+
+
+def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
+    targets, found = configuration.targets, []
+    if targets is None or (isinstance(targets, str) and targets.lower() == "all-linear"):
+        return found
+    if isinstance(targets, str):
+        expression = compiled(targets, f"{configuration.where}: target_modules", configuration.clock)
+        foreign = [name for name in names if expression.fullmatch(name) is None]
+    else:
+        parts = {".".join(pieces[i:]) for pieces in (name.split(".") for name in names) for i in range(len(pieces))}
+        if missing := [target for target in targets if target not in parts]:
+            text = f"{_of(len(missing), len(targets), 'target_modules')} have no tensors in the file: {', '.join(missing[:5])}"
+            advice = "check that the file was saved whole; PEFT starts these modules afresh if the model has them"
+            found.append(finding("target-without-tensors", text, advice, missing))
+        wanted = set(targets)
+        foreign = [name for name in names if not any(".".join(name.split(".")[i:]) in wanted for i in range(name.count(".") + 1))]
+    if foreign:
+        text = f"{_of(len(foreign), len(names))} in the file are no target_modules: PEFT ignores their tensors when it loads"
+        found.append(finding("tensors-without-target", text, "add them to target_modules", foreign))
+    lost = [layer for layer in configuration.layers if not any(f".{layer}." in name for name in names)]
+    if lost:
+        text = f"{_of(len(lost), len(configuration.layers), 'layers_to_transform')} have no tensors in the file"
+        found.append(finding("target-without-tensors", text, "check that the file was saved whole", map(str, lost)))
+    return found
+
+
+def names_that_do_not_load(keys: list[str]) -> list[Finding]:
+    """Return findings on names of factors under which PEFT would look for nothing."""
+    found = []
+    if wrapped := [key for key in keys if WRAPPERS.search(key)]:
+        part = WRAPPERS.search(wrapped[0]).group().strip(".")
+        text = f"{_of(len(wrapped), len(keys), 'factors')} are saved under a wrapper's name ({part}): PEFT loads none of them"
+        found.append(finding("names-do-not-load", text, "save the unwrapped model, or take this part out of the names", wrapped))
+    if bare := [key for key in keys if not key.startswith(PREFIX) and not WRAPPERS.search(key)]:
+        text = f"{_of(len(bare), len(keys), 'factors')} lack PEFT's prefix {PREFIX}: PeftModel.from_pretrained loads none of them"
+        advice = "add the prefix for PEFT; diffusers and transformers load such names"
+        found.append(finding("names-do-not-load", text, advice, bare))
+    return found
+
+
+def options(configuration: Configuration) -> list[Finding]:
+    """Return findings on options that this audit does not know."""
+    found = []
+    if configuration.unknown:
+        text = f"unknown options: {', '.join(configuration.unknown[:5])}. They may change what A and B mean"
+        advice = "find out what they do; without them the report holds"
+        found.append(finding("unknown-option", text, advice, configuration.unknown))
+    numbers = re.match(r"(\d{1,6})\.(\d{1,6})", configuration.version or "")
+    if numbers and tuple(map(int, numbers.groups())) > VERSION:
+        known = ".".join(map(str, VERSION))
+        text = f"peft_version {configuration.version[:40]} is newer than {known}, whose rules the audit follows"
+        found.append(finding("newer-version", text, "check what changed since", (), "note"))
+    return found
+
+
+def beside(configuration: Configuration, others: list[Tensor], magnitudes: list[str], total: int) -> list[Finding]:
+    """Return findings on tensors other than factors: DoRA's magnitudes and full matrices.
+
+    Parameters
+    ----------
+    configuration, others
+        PEFT's configuration, and the tensors that belong to no module with factors.
+    magnitudes
+        Names of DoRA's magnitudes under PEFT's name.
+    total
+        Bytes of all tensors.
+    """
+    dora, found = any(text.startswith("DoRA") for text in configuration.variants), []
+    foreign = [tensor.name for tensor in others if re.search(r"\.(magnitude|dora_scale|m)$", tensor.name)]
+    if dora and not magnitudes:
+        text = "use_dora is set, but the file has no lora_magnitude_vector: PEFT starts the magnitudes afresh"
+        found.append(finding("dora-incomplete", text, "save the magnitudes, or unset use_dora"))
+    if magnitudes and not dora:
+        text = f"the file has {len(magnitudes)} lora_magnitude_vector, but use_dora is not set: PEFT ignores them"
+        found.append(finding("dora-incomplete", text, "set use_dora if the adapter was trained with it", magnitudes))
+    if foreign:
+        text = f"{len(foreign)} magnitudes under names other than PEFT's lora_magnitude_vector: PEFT ignores them"
+        found.append(finding("dora-names", text, "rename them", foreign))
+    full = [tensor for tensor in others if tensor.name not in foreign]
+    if full:
+        share = sum(size(tensor.dtype, tensor.shape) for tensor in full) / max(total, 1)
+        names = [tensor.name for tensor in full]
+        text = (
+            f"{len(full)} tensors besides the factors, {100 * share:.0f} % of the file, trained in full or copied from the model"
+        )
+        text += f": {', '.join(names[:5])}"
+        found.append(finding("full-matrices", text, "they are not audited; leave out copies when you save", names, "note"))
+    saved = [part for part in configuration.to_save if not any(f".{part}." in f".{tensor.name}" for tensor in others)]
+    if saved:
+        text = f"{_of(len(saved), len(configuration.to_save), 'modules_to_save')} are not in the file: {', '.join(saved[:5])}"
+        found.append(finding("target-without-tensors", text, "check that the file was saved whole", saved))
+    return found
+
+
+def folder(path: Path) -> list[Finding]:
+    """Return findings on what else lies in the adapter's folder."""
+    found = []
+    try:
+        pickles = sorted(entry.name for entry in path.glob("adapter_model.*") if entry.suffix in PICKLES)
+        others = adapters_in(path)
+    except OSError:
+        return found
+    if pickles:
+        text = f"{', '.join(pickles)} beside the safetensors file: it was not read, and a loader may take it instead"
+        found.append(finding("pickle-beside", text, "delete it, as reading a pickle can run any code", pickles))
+    if others:
+        text = f"{len(others)} more adapters lie in folders below: {', '.join(others[:5])}"
+        found.append(finding("more-adapters", text, "audit each of them by its own path", others, "note"))
+    return found
+
+
+def dead(modules: list[Module]) -> list[Finding]:
+    """Return findings on modules whose update is zero, or zero in most rows."""
+    found, total = [], len(modules)
+    zero = [module for module in modules if module.measured.fresh]
+    if zero:
+        factor = "A" if all(module.measured.top_B for module in zero) else "B"
+        text = f"{factor} is zero in {_of(len(zero), total)}: the adapter does nothing there"
+        advice = "nothing if the adapter is untrained; otherwise check that training reached it and that it was saved whole"
+        level = "note" if len(zero) == total else "warning"
+        found.append(finding("factor-zero", text, advice, [module.name for module in zero], level))
+    partial = [module for module in modules if 0 < module.measured.rows < 0.5]
+    if partial:
+        least = min(module.measured.rows for module in partial)
+        text = f"B is zero in most rows in {_of(len(partial), total)}; only {100 * least:.0f} % are not zero in one of them"
+        found.append(finding("rows-zero", text, "check that B was saved whole", [module.name for module in partial]))
+    return found
+
+
+def against_model(pairs: list[Pair], shapes: dict[str, tuple], given: dict[str, tuple]) -> list[Finding]:
+    """Return findings on modules whose names or shapes are not those of a model.
+
+    Parameters
+    ----------
+    pairs
+        The adapter's modules.
+    shapes, given
+        ``(n, m)`` by name, in the model and in the adapter.
+    """
+    found = []
+    missing = [pair.name for pair in pairs if pair.name not in shapes]
+    if missing:
+        text = f"{_of(len(missing), len(pairs))} are not in the model, so that loaders apply nothing there"
+        ends = {}
+        for name in shapes:
+            ends.setdefault(".".join(name.split(".")[-4:]), name)
+        like = next((ends[end] for name in missing if (end := ".".join(name.split(".")[-4:])) in ends), None)
+        text += f": {missing[0]}" + (f", where the model has {like}" if like else "")
+        found.append(finding("names-not-in-model", text, "rename the tensors, or load the model they were trained on", missing))
+    wrong = [name for name, shape in given.items() if name in shapes and shapes[name] != shape]
+    if wrong:
+        n, m = shapes[wrong[0]]
+        text = f"{_of(len(wrong), len(pairs))} have other shapes than the model: {wrong[0]} has n = {given[wrong[0]][0]} and "
+        text += f"m = {given[wrong[0]][1]}, the model {n} and {m}"
+        found.append(finding("shapes-not-of-model", text, "load the model they were trained on", wrong))
+    return found
