@@ -26,7 +26,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test smoke lint notebook lab bench language peft digits calibrate check-site check-data reference
+.PHONY: help book test smoke lint notebook lab bench language peft digits fuzz calibrate check-site check-data reference
 .PHONY: reproduce reproduce-threads faults mutate kills audit-packages zip pdf cluster serve clean
 
 help: ## List the targets
@@ -73,6 +73,11 @@ peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: make the stored adap
 digits: $(READY) ## Run the second series on the digits again, which decides the verdicts: lorantk/experiments/digits/series.csv (20 minutes)
 	@nice $(RUN) -m lorantk.experiments.common.sweep series --profile kept
 	@$(RUN) -m lorantk.experiments.digits.series
+
+fuzz: $(READY) ## Feed random files to every reader of `lorantk audit` (10 minutes; SECONDS=3600 for an hour)
+	@end=$$(( $$(date +%s) + $(or $(SECONDS),600) )); while [ $$(date +%s) -lt $$end ]; do \
+	  LORANTK_FUZZ=1000 $(RUN) -m pytest --quiet tests/auditing/test_fuzz.py --hypothesis-seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') \
+	  || exit 1; done
 
 calibrate: $(READY) ## Measure by simulation how often the book's intervals cover: book/trust/calibration.json
 	@$(RUN) -m lorantk.experiments.common.calibration book/trust/calibration.json
