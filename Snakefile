@@ -25,7 +25,7 @@ SERIES = ["lorantk/experiments/digits/series.csv"]
 MADE = {
     **dict.fromkeys(("30_untargeted", "31_backdoors", "32_rank", "33_variance", "38_verdicts"), SERIES),
     "40_cost": [str(path) for path in files("benchmarks/results")],
-    "50_audit": [str(path) for path in files("expected/adapters")],
+    "50_audit": [str(path) for path in files("expected/adapters", "book/conformance")],
 }
 PROFILE = {"executed": config.get("profile", "default"), "smoke": "smoke"}
 # Each batch of a sweep is one job. The name of its .done file depends on configurations, data and computing code. The file is
