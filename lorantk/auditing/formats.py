@@ -12,7 +12,7 @@ from lorantk.auditing.mlx import is_mlx, read_mlx
 from lorantk.auditing.pairs import PREFIX, Pair, pair_tensors
 from lorantk.auditing.report import Refused
 from lorantk.auditing.runtimes import runtimes
-from lorantk.auditing.safe_files import Found, read_object
+from lorantk.auditing.safe_files import Found, adapters_in, read_object
 from lorantk.auditing.saved import Saved, finding, method, scalar
 from lorantk.auditing.starts import check_init
 from lorantk.auditing.tensors import Tensor, read_file, read_header, size
@@ -62,12 +62,23 @@ def read_saved(found: Found) -> Saved:
     where = str(found.configuration)
     if is_mlx(header, content):
         return read_mlx(weights, header, content, where)
-    configuration = None if content is None else parse_configuration(content, where)
+    configuration = None if content is None else _configuration(content, where, folder)
     if is_kohya(header) or configuration is None:
         saved = read_image_format(weights, header, texts)
         return saved if configuration is None else _with_unused(saved, configuration)
     saved = _read_peft(configuration, weights, header, places, texts)
     return saved._replace(findings=[*saved.findings, *consistency.folder(folder)])
+
+
+def _configuration(content: dict, where: str, folder: Path) -> Configuration:
+    """Return PEFT's configuration; if it is of another method, the error names the adapters in the folders below."""
+    try:
+        return parse_configuration(content, where)
+    except AuditError as error:
+        others = adapters_in(folder) if content.get("peft_type") != "LORA" else []
+        if not others:
+            raise
+        raise AuditError(f"{error}; adapters that can be audited lie in {', '.join(others[:5])}") from error
 
 
 def _with_unused(saved: Saved, configuration: Configuration) -> Saved:

@@ -58,6 +58,12 @@ def refuse_pickle(path: Path) -> None:
         raise AuditError(f"{path}: expected safetensors, got a {path.suffix} file ({reason})")
 
 
+def refuse_pointer(content: bytes, path: Path) -> None:
+    """Raise AuditError if a file begins like a pointer of Git LFS."""
+    if content.startswith(b"version "):
+        raise AuditError(f"{path}: expected the file itself, got a Git LFS pointer to it: fetch it with `git lfs pull`")
+
+
 def find(path: Path) -> Found:
     """Return the files of the adapter at `path`: its folder, its weights or its configuration.
 
@@ -172,6 +178,8 @@ def read_object(path: Path) -> dict:
     if size > JSON_LIMIT:
         raise AuditError(f"{path}: expected JSON of at most {JSON_LIMIT} bytes, got {size}")
     try:
-        return parse_object(path.read_bytes(), str(path))
+        content = path.read_bytes()
     except OSError as error:
         raise AuditError(f"{path}: expected a file that can be read, got: {error.strerror}") from error
+    refuse_pointer(content, path)
+    return parse_object(content, str(path))

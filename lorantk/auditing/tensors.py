@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.safe_files import JSON_LIMIT, parse_object, regular
+from lorantk.auditing.safe_files import JSON_LIMIT, parse_object, refuse_pointer, regular
 
 # Types that an adapter can have, and the number of bits of every type in the format.
 FLOATS = {
@@ -44,9 +44,9 @@ class Tensor(NamedTuple):
 
 
 def size(dtype: str, shape: tuple[int, ...]) -> int:
-    """Return the number of bytes of a tensor."""
+    """Return the number of bytes of a tensor; 0 for a type that is not read."""
     count = math.prod(shape)
-    return count // 32 * Q8_0.itemsize if dtype == "Q8_0" else count * BITS[dtype] // 8
+    return count // 32 * Q8_0.itemsize if dtype == "Q8_0" else count * BITS.get(dtype, 0) // 8
 
 
 def _whole(value) -> bool:
@@ -95,9 +95,7 @@ def read_file(path: Path, folder: Path | None = None) -> tuple[dict[str, Tensor]
         length_all = regular(path, folder).stat().st_size
         with path.open("rb") as stream:
             prefix = stream.read(8)
-            if prefix == b"version ":
-                pointer = "a Git LFS pointer instead of the file itself: fetch it with `git lfs pull`"
-                raise AuditError(f"{path}: expected a safetensors header, got {pointer}")
+            refuse_pointer(prefix, path)
             length = int.from_bytes(prefix, "little")
             if len(prefix) < 8 or length > length_all - 8:
                 raise AuditError(

@@ -117,9 +117,10 @@ def test_a_name_on_the_hub_is_told_from_a_path(tmp_path, monkeypatch):
 def test_a_pointer_of_git_lfs_is_told_from_a_broken_file(tmp_path):
     folder = adapter(tmp_path)
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
-    (folder / "adapter_model.safetensors").write_bytes(pointer)
-    with pytest.raises(AuditError, match="got a Git LFS pointer instead of the file itself"):
-        audit_adapter(folder)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        (folder / name).write_bytes(pointer)
+        with pytest.raises(AuditError, match=f"{name}: expected the file itself, got a Git LFS pointer"):
+            audit_adapter(folder)
 
 
 def test_an_adapter_in_several_files_is_read_by_its_index(tmp_path):

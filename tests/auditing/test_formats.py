@@ -360,3 +360,20 @@ def test_stored_scales_are_not_ignored_and_integers_are_refused(tmp_path):
         audit_adapter(folder)
     path.write_bytes(safetensors({**PEFT_NAMES, "base_model.model.q.lora_A.weight": A.astype(ml_dtypes.bfloat16)}))
     assert only(audit_adapter(folder)).measured.dtype == "BF16/F32"
+
+
+def test_a_mixture_of_adapters_is_refused_with_what_lies_below(tmp_path):
+    folder = adapter(tmp_path, ["q"], {"peft_type": "XLORA"})
+    with pytest.raises(AuditError, match="got 'XLORA'$"):
+        audit_adapter(folder)
+    adapter(folder / "first")
+    with pytest.raises(AuditError, match="got 'XLORA'; adapters that can be audited lie in first"):
+        audit_adapter(folder)
+
+
+def test_experts_of_a_type_that_is_not_read_are_refused(tmp_path):
+    kind = gguf.GGMLQuantizationType.Q4_0
+    stack = gguf.quantize(np.ones((2, 4, 64), "f4"), kind), kind
+    path = write_gguf(tmp_path / "x.gguf", names(stack, np.ones((2, 32, 4), "f4"), "blk.0.ffn_up_exps.weight"))
+    with pytest.raises(AuditError, match="got type 2 of ggml"):
+        audit_adapter(path)
