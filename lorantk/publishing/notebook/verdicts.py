@@ -2,19 +2,7 @@
 
 A piece of evidence compares a number with a bound. What the comparison is about decides how it counts:
 
-===================== ================================================================= ==========
-about                 meaning                                                           may fail
-===================== ================================================================= ==========
-printed               the statement as printed, under exactly its printed hypotheses    yes
-limit                 its convergence with width                                        yes
-condition             its whole conclusion, under an added hypothesis                   yes
-no effect of interest a part of a finding: its effect is too small to matter            yes
-confirmed             a part of a finding: its effect has the sign that was found       yes
-contradicted          a part of a finding: its effect has the other sign                yes
-corrected             the statement that holds instead                                  no
-control               a negative control, or a second route to the same number          no
-===================== ================================================================= ==========
-"""
+===================== ================================================================= ==="""
 
 import math
 import operator
@@ -34,14 +22,15 @@ RELATIONS = {
 }
 SUPPORT = ("corrected", "control")
 ABOUT = {
-    "definition": ("printed", "limit", "condition", *SUPPORT),
-    "claim": ("printed", "limit", "condition", *SUPPORT),
+    "definition": ("printed", "limit", "condition", "equivalent", *SUPPORT),
+    "claim": ("printed", "limit", "condition", "equivalent", *SUPPORT),
     "finding": ("no effect of interest", "confirmed", "contradicted", *SUPPORT),
 }
 FAILS = "fails as printed"
+STATEMENT = ("holds exactly", "holds in the limit", "holds under a condition", "deterministic equivalent", FAILS)
 VERDICTS = {
-    "definition": ("holds exactly", "holds in the limit", "holds under a condition", FAILS),
-    "claim": ("holds exactly", "holds in the limit", "holds under a condition", FAILS),
+    "definition": STATEMENT,
+    "claim": STATEMENT,
     "finding": ("confirmed", "undecided at this power", "no effect of interest", "contradicted"),
 }
 
@@ -139,13 +128,14 @@ def _finding(pieces, every):
     return (max if every else min)(outcomes, key=VERDICTS["finding"].index)
 
 
-def _statement(printed, limit, condition):
+def _statement(*about):
     """The verdict on a definition or a claim: the strongest that its evidence supports."""
-    for verdict, pieces in zip(VERDICTS["claim"][:3], (printed, limit, condition), strict=True):
+    for verdict, pieces in zip(STATEMENT[:-1], about, strict=True):
         if _all_passed(pieces):
             return verdict
-    if not printed:
-        raise VerdictError("expected evidence about 'printed', or passing evidence about 'limit' or 'condition', got none")
+    if not about[0]:
+        words = "'limit', 'condition' or 'equivalent'"
+        raise VerdictError(f"expected evidence about 'printed', or passing evidence about {words}, got none")
     return FAILS
 
 
@@ -165,8 +155,9 @@ def compute_verdict(kind, pieces, every=True):
     -------
     str
         One of ``VERDICTS[kind]``. For definitions and claims, the first that applies: all evidence about the printed
-        statement passed; all about the limit; all under an added condition; otherwise the statement fails. For a
-        finding, from the outcomes of its parts: the worst of them if it needs every part, else the best.
+        statement passed; all about the limit; all under an added condition; all about the measured error of an equivalent;
+        otherwise the statement fails. For a finding, from the outcomes of its parts: the worst of them if it needs every
+        part, else the best.
 
     Raises
     ------
@@ -182,7 +173,7 @@ def compute_verdict(kind, pieces, every=True):
     about = {word: [piece for piece in pieces if piece.about == word] for word in ABOUT[kind]}
     if kind == "finding":
         return _finding([piece for piece in pieces if piece.about not in SUPPORT], every)
-    return _statement(about["printed"], about["limit"], about["condition"])
+    return _statement(*(about[word] for word in ABOUT[kind] if word not in SUPPORT))
 
 
 def conclude(kind, pieces, stated, certificate=None, every=True):

@@ -29,15 +29,18 @@ def pieces(**outcomes):
 @pytest.mark.parametrize("printed", OUTCOMES)
 @pytest.mark.parametrize("limit", OUTCOMES)
 @pytest.mark.parametrize("condition", OUTCOMES)
+@pytest.mark.parametrize("equivalent", [(), (True,), (True, False)])
 @pytest.mark.parametrize("kind", ["definition", "claim"])
-def test_every_mixture_of_evidence_has_the_verdict_of_the_rule(kind, printed, limit, condition):
-    found = pieces(printed=printed, limit=limit, condition=condition)
+def test_every_mixture_of_evidence_has_the_verdict_of_the_rule(kind, printed, limit, condition, equivalent):
+    found = pieces(printed=printed, limit=limit, condition=condition, equivalent=equivalent)
     if printed and False not in printed:
         expected = "holds exactly"
     elif limit and False not in limit:
         expected = "holds in the limit"
     elif condition and False not in condition:
         expected = "holds under a condition"
+    elif equivalent and False not in equivalent:
+        expected = "deterministic equivalent"
     elif False in printed:
         expected = "fails as printed"
     else:

@@ -26,6 +26,7 @@ ABOUT = {
     "printed": "as printed",
     "limit": "limit",
     "condition": "under a condition",
+    "equivalent": "equivalent",
     "no effect of interest": "too small to matter",
     "confirmed": "for the finding",
     "contradicted": "against the finding",

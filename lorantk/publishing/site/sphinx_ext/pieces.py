@@ -14,6 +14,7 @@ BADGES = {
     "holds exactly": ("holds", "✓"),
     "holds in the limit": ("limit", "→"),
     "holds under a condition": ("condition", "◐"),
+    "deterministic equivalent": ("equivalent", "≈"),
     "fails as printed": ("fails", "✗"),
     "confirmed": ("holds", "✓"),
     "undecided at this power": ("undecided", "?"),
