@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-Rows = tuple[np.ndarray, np.ndarray]
+from lorantk.theory.gradient_rows import Rows
 
 MOST = 16  # rows of which all subsets can be gone through
 
@@ -28,7 +28,7 @@ def full_rank(layers: Sequence[Rows]) -> int:
     Parameters
     ----------
     layers : sequence of pairs of arrays (M, m_l) and (M, n_l)
-        Rows of the layers, see `lorantk.theory.linearised.gradient_rows`.
+        Rows of the layers, see `lorantk.theory.gradient_rows.gradient_rows`.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def capacity(layers: Sequence[Rows], rank: int, *, full: Sequence[Rows] = ()) ->
     Parameters
     ----------
     layers : sequence of pairs of arrays (M, m_l) and (M, n_l)
-        Rows of the adapted layers, see `lorantk.theory.linearised.gradient_rows`.
+        Rows of the adapted layers, see `lorantk.theory.gradient_rows.gradient_rows`.
     rank : int
         ``r ≥ 1``, in all adapted layers.
     full : sequence of pairs of arrays

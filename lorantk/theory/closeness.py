@@ -1,7 +1,7 @@
 """How far a linearised LoRA run is from full fine-tuning at the matched rate, with explicit constants and no limit.
 
 LoRA's kernel with c divided out is ``K̂ = K_0 + Σ_l G_l (I ⊗ Ŵ_l) G_lᵀ``, ``Ŵ_l = A_lᵀA_l/(r σ_a²)`` of mean I, where row p of
-G_l is ``δ_p ⊗ h_p``, see `lorantk.theory.linearised.gradient_rows`. A is Gaussian, and independent between layers. LoRA at a
+G_l is ``δ_p ⊗ h_p``, see `lorantk.theory.gradient_rows.gradient_rows`. A is Gaussian, and independent between layers. LoRA at a
 rate η/c for a time t, or at η for t/c, has the flow of ``K̂`` for the time t; full fine-tuning has that of K.
 """
 

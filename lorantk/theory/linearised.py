@@ -15,8 +15,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lorantk.theory.information import rounding_tolerance
-from lorantk.theory.kernels import as_full_fine_tuning, gradient_factors
-from lorantk.theory.networks import Network
 
 Filter = Callable[[np.ndarray], np.ndarray]
 
@@ -263,37 +261,3 @@ def uptake(H: Float[Array, "... M M"], z: Float[Array, " M"]) -> Float[np.ndarra
         msg = "z must change some label; got zeros"
         raise ValueError(msg)
     return np.einsum("m,...mj,j->...", z, H, z) / np.dot(z, z)
-
-
-def gradient_rows(network: Network, x: Float[Array, "N n0"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the rows ``δ ⊗ h`` of full fine-tuning's gradients, layer by layer, in factored form.
-
-    Row ``(i, c)``, outputs varying fastest, of ``∂f/∂Wˡ`` is the outer product of row ``(i, c)`` of the two factors, so that
-    layer l's part of the kernel is the entrywise product of their Gram matrices.
-
-    Parameters
-    ----------
-    network : Network
-        The network; roles do not matter, and adapters are merged into the weights.
-    x : array (N, n_0)
-        Inputs, one per row.
-
-    Returns
-    -------
-    dict of str to two arrays (N·C, n_l) and (N·C, n_{l-1})
-        ``δ`` and ``h`` of each matrix ``"W1"``, ``"W2"``, …
-
-    Examples
-    --------
-    >>> from lorantk.theory import linearised, networks
-    >>> network = networks.network_from_weights([[[1.0, 2.0], [0.0, 1.0]]])
-    >>> D, Phi = linearised.gradient_rows(network, jnp.array([[3.0, 4.0]]))["W1"]
-    >>> D.tolist(), Phi.tolist()
-    ([[1.0, 0.0], [0.0, 1.0]], [[3.0, 4.0], [3.0, 4.0]])
-    """
-    factors = gradient_factors(as_full_fine_tuning(network), x)
-    rows = {}
-    for name, (delta, h) in factors.items():
-        N, C, m = delta.shape
-        rows[name] = (np.asarray(delta).reshape(N * C, m), np.repeat(np.asarray(h), C, axis=0))
-    return rows

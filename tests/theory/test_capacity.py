@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import reference
 
-from lorantk.theory import capacity, linearised, networks
+from lorantk.theory import capacity, networks
 from lorantk.theory.adapters import adapt, adapter
+from lorantk.theory.gradient_rows import gradient_rows
 
 RNG = np.random.default_rng(0)
 
@@ -20,7 +21,7 @@ def test_the_rank_of_the_kernel_of_real_networks(activation, layer, rank):
     """Against automatic differentiation with respect to B. Narrow ReLU layers may stay below the bound: units that are off."""
     network = networks.init_network((12, 6, 6, 2), key=jax.random.key(3), activation=activation)
     x = jax.random.normal(jax.random.key(4), (11, 12))
-    rows = [linearised.gradient_rows(network, x)[f"W{layer}"]]
+    rows = [gradient_rows(network, x)[f"W{layer}"]]
     roles = ["lora" if l == layer else "frozen" for l in (1, 2, 3)]
     adapted = adapt(network, adapter(rank, scale=1.0, law="gaussian"), roles=tuple(roles), key=jax.random.key(5))
     found = np.linalg.matrix_rank(np.asarray(reference.jacobian(adapted, x)).reshape(22, -1))

@@ -29,3 +29,12 @@ def test_the_backward_trace_is_the_mean_of_the_quadratic_form():
     np.testing.assert_allclose(gradient_rows.backward_trace(rows, W), mean, rtol=1e-12)
     K = gradient_rows.layer_kernel(rows, rows)
     assert np.trace(mean) == pytest.approx(np.trace(K @ W))
+
+
+def test_gradient_rows_are_those_of_automatic_differentiation():
+    network = reference.adapted_network((4, 5, 3), ("lora", "full"))
+    plain = kernels.as_full_fine_tuning(network)
+    x = jax.random.normal(jax.random.key(4), (3, 4))
+    J = np.asarray(reference.jacobian(plain, x)).reshape(9, -1)
+    blocks = [np.einsum("pa,pi->pai", *rows).reshape(9, -1) for rows in gradient_rows.gradient_rows(network, x).values()]
+    np.testing.assert_allclose(np.hstack(blocks), J, atol=1e-12)

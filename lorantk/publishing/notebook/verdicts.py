@@ -2,7 +2,8 @@
 
 A piece of evidence compares a number with a bound. What the comparison is about decides how it counts:
 
-===================== ================================================================= ==="""
+===================== ================================================================= ===
+"""
 
 import math
 import operator
