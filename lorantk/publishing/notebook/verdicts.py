@@ -2,7 +2,19 @@
 
 A piece of evidence compares a number with a bound. What the comparison is about decides how it counts:
 
-===================== ================================================================= ===
+===================== ================================================================= ==========
+about                 meaning                                                           may fail
+===================== ================================================================= ==========
+printed               the statement as printed, under exactly its printed hypotheses    yes
+limit                 its convergence with width                                        yes
+condition             its whole conclusion, under an added hypothesis                   yes
+equivalent            an approximation without a full proof: its measured error         yes
+no effect of interest a part of a finding: its effect is too small to matter            yes
+confirmed             a part of a finding: its effect has the sign that was found       yes
+contradicted          a part of a finding: its effect has the other sign                yes
+corrected             the statement that holds instead                                  no
+control               a negative control, or a second route to the same number          no
+===================== ================================================================= ==========
 """
 
 import math
