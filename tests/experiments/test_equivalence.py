@@ -134,7 +134,8 @@ def test_the_facts_of_a_finding_are_in_points():
     found = equivalence.facts("finding-rank", everywhere(means))
     assert found["verdict"] == NEGLIGIBLE
     assert found["seeds"] == SEEDS
-    assert found["rank_lift"] == equivalence.pooled("rank-lift", everywhere(means)).interval.points()
+    assert found["rank_lift"] == equivalence.pooled("rank-lift", everywhere(means)).interval.points(1)
+    assert found["rank_drop"] == equivalence.pooled("rank-drop", everywhere(means)).interval.points(2)
     assert (found["rank_lift_outcome"], found["rank_lift_alone"]) == (CONFIRMED, 2)
     assert found["rank_lift_least"] == found["rank_lift_most"] == pytest.approx(20)
 

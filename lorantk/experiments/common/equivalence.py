@@ -67,6 +67,10 @@ class Judgement(NamedTuple):
         """The smallest effect of interest of this part."""
         return SMALLEST[self.part.rpartition("-")[2]]
 
+    def points(self) -> str:
+        """Mean and interval in points, as text, with enough digits for the smallest effect of interest."""
+        return self.interval.points(2 if self.smallest < 0.02 else 1)
+
 
 class Verdict(NamedTuple):
     """The outcome of a finding, and the pooled judgement of each of its parts."""
@@ -155,7 +159,7 @@ def beside(finding: str, series: dict[str, Sequence[Effect]]) -> dict[str, dict[
     for name, effects in series.items():
         for judged in verdict(finding, effects).parts:
             row = rows.setdefault(PARTS[judged.part], {})
-            row |= {name: judged.interval.points(), f"{name}: outcome": judged.outcome}
+            row |= {name: judged.points(), f"{name}: outcome": judged.outcome}
     return rows
 
 
@@ -184,7 +188,7 @@ def facts(finding: str, effects: Sequence[Effect]) -> dict[str, str | int | floa
         here = [j for j in in_settings(finding, effects) if (j.part, j.protocol) == (part.part, PRIMARY) and j.outcome != VOID]
         means = [100 * j.interval.mean for j in here]
         numbers = {
-            "": part.interval.points(),
+            "": part.points(),
             "_outcome": part.outcome,
             "_alone": count(here, part.outcome),
             "_least": min(means),
