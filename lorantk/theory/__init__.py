@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "effective_ridge",
         "ensembles",
         "equivalents",
+        "features",
         "finite_width",
         "fisher",
         "gauge",

@@ -205,6 +205,30 @@ def quadrature(
     return Quadrature(*np.stack(rules, axis=1), deflate, None if total is None else float(total))
 
 
+def exact_rule(eigenvalues: Float[np.ndarray, " N"]) -> Quadrature:
+    """Return the rule that sums over known eigenvalues; its estimates are exact, with intervals of width 0.
+
+    Parameters
+    ----------
+    eigenvalues : array (N,)
+        All eigenvalues of a matrix.
+
+    Returns
+    -------
+    Quadrature
+        N rules with one node each, and no probes.
+
+    Examples
+    --------
+    >>> from lorantk.theory import lanczos
+    >>> rule = lanczos.exact_rule(np.array([1.0, 3.0]))
+    >>> lanczos.estimate_power_sum(rule, power=2)
+    Estimate(value=10.0, error=0.0)
+    """
+    nodes = np.asarray(eigenvalues, np.float64)[:, None]
+    return Quadrature(nodes, np.ones_like(nodes), nodes, np.ones_like(nodes), deflated=len(nodes))
+
+
 def matrix_product(V: Float[Array, "p N"], K: Float[Array, "N N"]) -> Float[Array, "p N"]:
     """The product with an explicit symmetric matrix; pass it to `quadrature` with ``parameters=(K,)``.
 
@@ -271,14 +295,16 @@ def estimate_trace(rule: Quadrature, f: Callable) -> Estimate:
         traces, q = (rule.weights * nodes).sum(axis=1), rule.deflated
         missed = np.append(np.zeros(q), traces[q:] - (rule.total - traces[:q].sum()))
         values = values - _slope(images[q:], nodes[q:], rule.weights[q:]) * missed
-    samples = values[rule.deflated :]
-    sampling = stats.t.ppf(0.975, len(samples) - 1) * samples.std(ddof=1) / np.sqrt(len(samples))
+    samples, sampling = values[rule.deflated :], 0.0
+    if len(samples):  # none in an exact rule
+        sampling = stats.t.ppf(0.975, len(samples) - 1) * samples.std(ddof=1) / np.sqrt(len(samples))
     return Estimate(float(_mean(rule, values)), float(sampling + unresolved))
 
 
 def _mean(rule, values):
     """The sum over the columns of Q, and the mean over the probes."""
-    return values[: rule.deflated].sum() + values[rule.deflated :].mean()
+    samples = values[rule.deflated :]
+    return values[: rule.deflated].sum() + (samples.mean() if len(samples) else 0)
 
 
 def _slope(values, nodes, weights):

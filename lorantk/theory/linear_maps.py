@@ -1,28 +1,35 @@
 r"""Kernels of any model made of linear maps, from what enters each map and what comes back to it.
 
-A model is a function ``f(linear, x)`` that sends every vector it multiplies by a trained matrix through
-``linear(parameters, name, v) = W v + b``. For a batch of N inputs, ``v`` has shape ``(N, n)`` or ``(N, T, n)`` (T tokens), and
-the outputs have shape ``(N, C)``; the rows of a batch must not influence one another, which is not checked. With
-``δ_ict = ∂f_c(x_i)/∂(output of the map at token t)``,
+A model is a function ``f(linear, x)`` that sends everything it multiplies by trained parameters through
+``linear(parameters, name, v)``, one row of a batch independent of the others (which is not checked). Such a map may be
 
-    ∂f_c(x_i)/∂W = Σ_t δ_ict v_itᵀ ,
+* a matrix with a bias, ``W v + b``,
+* a gain with a shift, ``g ∘ v + b``, as in a layer norm,
+* a table of vectors, ``E[v]``, with integers ``v``.
 
-so that one forward and C backward passes give every gradient as a product of two thin matrices (`factors`). Kernels are
-contracted map by map from these, and no array of N times the number of parameters is ever formed: for full fine-tuning from
-blocks of gradients or from pairs of tokens, whichever takes fewer operations (`full_kernel`), for LoRA from ``A v`` and ``Bᵀ δ``
-(`lora_features`). `lorantk.theory.matrix_free` is the route that knows nothing of this.
+Inputs have shape ``(N, ...)``, outputs ``(N, C)``, and what a map returns ``(N, T, m)`` for T tokens, or ``(N, m)``. With
+``δ_ict = ∂f_c(x_i)/∂(what the map returns at token t)``, the gradients are
+
+    ∂f_c(x_i)/∂W = Σ_t δ_ict v_itᵀ ,   ∂f_c(x_i)/∂b = Σ_t δ_ict ,   ∂f_c(x_i)/∂g = Σ_t δ_ict ∘ v_it ,
+
+so that one forward and C backward passes give all of them as products of thin matrices (`factors`). Kernels are contracted map
+by map, and no array of N times the number of parameters is formed: those of matrices from blocks of gradients or from pairs of
+tokens, whichever takes fewer operations; those of tables from pairs of equal entries. `lorantk.theory.features` does the same
+for LoRA, and `lorantk.theory.matrix_free` is the route that knows nothing of this.
 """
 
-from collections.abc import Callable
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
-BLOCK_BYTES = 1 << 23  # of gradients that exist at a time: about a processor's caches
+BLOCK_BYTES = 1 << 23  # of an array that exists only while it is contracted: about a processor's caches
 
 
 class Factors(NamedTuple):
@@ -30,19 +37,19 @@ class Factors(NamedTuple):
 
     Attributes
     ----------
-    entering : array (N, T, n)
-        ``v``.
+    entering : array (N, T, n) or (N, T)
+        ``v``; integers of shape ``(N, T)`` for a table.
     returning : array (N, C, T, m)
         ``δ``.
     """
 
-    entering: Float[Array, "N T n"]
+    entering: Num[Array, "N T ..."]
     returning: Float[Array, "N C T m"]
 
 
 def _recorded(f, linear, x):
-    """Names and output shapes of the maps that f calls, in the order of its calls."""
-    shapes = {}
+    """Shapes of what each map returns, in the order of the model's calls, and of the outputs."""
+    shapes = OrderedDict()
 
     def watch(name, v):
         y = linear(name, v)
@@ -59,13 +66,15 @@ def _recorded(f, linear, x):
     return shapes, outputs
 
 
-@partial(jax.jit, static_argnums=(0, 1, 3))
-def _passes(f, linear, arguments, names):
-    """One forward and C backward passes: what enters and what returns, by name."""
-    parameters, x = arguments
+@partial(jax.jit, static_argnums=(0, 1, 4))
+def _passes(f, linear, parameters, x, names):
+    """One forward and C backward passes: factors by name, and which tokens reach some output in some example."""
     maps = partial(linear, parameters)
     shapes, outputs = _recorded(f, maps, x)
-    probes = {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names}
+    names = tuple(shapes) if names is None else names
+    if unknown := [name for name in names if name not in shapes]:
+        msg = f"each name must be of a linear map that the model calls ({', '.join(shapes)}); got {unknown[0]!r}"
+        raise ValueError(msg)
 
     def probed(probes):
         entering = {}
@@ -79,11 +88,18 @@ def _passes(f, linear, arguments, names):
 
         return f(tape, x), entering
 
+    probes = {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names}
     _, pull, entering = jax.vjp(probed, probes, has_aux=True)
-    units = jnp.eye(outputs.shape[1], dtype=outputs.dtype)
-    ones = jnp.ones((outputs.shape[0], 1), outputs.dtype)
-    returning = jax.lax.map(lambda unit: pull(ones * unit[None])[0], units)
-    return entering, returning
+    N, C = outputs.shape
+    ones = jnp.ones((N, 1), outputs.dtype)
+    returning = jax.lax.map(lambda unit: pull(ones * unit[None])[0], jnp.eye(C, dtype=outputs.dtype))
+    found = OrderedDict()
+    for name in names:
+        *lead, m = shapes[name].shape[1:]
+        v, T = entering[name], math.prod(lead)
+        delta = jnp.moveaxis(returning[name].reshape(C, N, T, m), 0, 1)
+        found[name] = Factors(v.reshape(N, T, *v.shape[1 + len(lead) :]), delta)
+    return found, {name: jnp.any(one.returning != 0, axis=(0, 1, 3)) for name, one in found.items()}
 
 
 def factors(f: Callable, linear: Callable, parameters, x, names: tuple[str, ...] | None = None) -> dict[str, Factors]:
@@ -92,7 +108,8 @@ def factors(f: Callable, linear: Callable, parameters, x, names: tuple[str, ...]
     Parameters
     ----------
     f : callable
-        ``f(linear, x)`` with outputs of shape ``(N, C)``; it calls ``linear(name, v)``.
+        ``f(linear, x)`` with outputs of shape ``(N, C)``; it calls ``linear(name, v)``. The same function object from call to
+        call, and of ``linear`` too, so that the passes are compiled once.
     linear : callable
         ``linear(parameters, name, v)``.
     parameters : pytree
@@ -126,34 +143,17 @@ def factors(f: Callable, linear: Callable, parameters, x, names: tuple[str, ...]
     >>> found["in"].entering.shape, found["in"].returning.shape
     ((3, 1, 2), (3, 1, 1, 4))
     """
-    shapes, outputs = _recorded(f, partial(linear, parameters), x)
-    names = tuple(shapes) if names is None else tuple(names)
-    if unknown := [name for name in names if name not in shapes]:
-        msg = f"each name must be of a linear map that the model calls ({', '.join(shapes)}); got {unknown[0]!r}"
-        raise ValueError(msg)
-    entering, returning = _passes(f, linear, (parameters, x), names)
-    found = {}
-    for name in names:
-        v, delta = entering[name], jnp.moveaxis(returning[name], 0, 1)
-        if v.ndim == 2:
-            v, delta = v[:, None], delta[:, :, None]
-        used = np.flatnonzero(np.asarray(jnp.any(delta != 0, axis=(0, 1, 3))))  # tokens that reach some output
-        found[name] = Factors(v, delta) if len(used) == v.shape[1] else Factors(v[:, used], delta[:, :, used])
-    return found
-
-
-def _rows(delta):
-    """Backward factors with examples and outputs as one axis, outputs fastest: shape ``(N C, T, m)``."""
-    return delta.reshape(-1, *delta.shape[2:])
-
-
-def _repeated(v, outputs):
-    """What enters, once for every output: shape ``(N C, T, n)``."""
-    return v if outputs == 1 else jnp.repeat(v, outputs, axis=0)
+    found, reached = _passes(f, linear, parameters, x, None if names is None else tuple(names))
+    reached = jax.device_get(reached)
+    for name, (v, delta) in found.items():
+        if not reached[name].all():
+            used = np.flatnonzero(reached[name])
+            found[name] = Factors(v[:, used], delta[:, :, used])
+    return dict(found)
 
 
 def pairs_are_cheaper(R: int, T: int, m: int, n: int) -> bool:
-    """Return whether the kernel of one map takes fewer operations from pairs of tokens than from gradients.
+    """Return whether the kernel of one matrix takes fewer operations from pairs of tokens than from gradients.
 
     ``R² T² (m + n)`` against ``m n R (T + R)``.
 
@@ -178,40 +178,57 @@ def pairs_are_cheaper(R: int, T: int, m: int, n: int) -> bool:
     return R * T**2 * (m + n) < m * n * (R + T)
 
 
-@partial(jax.jit, static_argnums=2)
-def _from_gradients(delta, v, width):
-    """``Σ_b G_b G_bᵀ`` over blocks of output rows."""
-    R, T, m = delta.shape
-    blocks = jnp.moveaxis(delta.reshape(R, T, m // width, width), 2, 0)
+def _divisor(size, bytes_each):
+    """The largest divisor of ``size`` for which as many arrays of ``bytes_each`` stay within `BLOCK_BYTES`."""
+    widest = max(1, BLOCK_BYTES // bytes_each)
+    return max(width for width in range(1, size + 1) if size % width == 0 and width <= widest)
+
+
+def _gram(rows):
+    """Inner products of rows, whatever their shape, shape ``(N, C, ...)``; outputs vary fastest."""
+    rows = rows.reshape(rows.shape[0] * rows.shape[1], -1)
+    return rows @ rows.T
+
+
+def _from_gradients(delta, v):
+    """``Σ_b G_b G_bᵀ`` over blocks of the longer side of the gradients."""
+    N, C, _, m = delta.shape
+    n = v.shape[2]
+    (long, short), form = ((delta, v), "nctb,nts->ncbs") if m > n else ((v, delta), "ntb,ncts->ncbs")
+    width = _divisor(max(m, n), N * C * min(m, n) * v.dtype.itemsize)
+    blocks = jnp.moveaxis(long.reshape(*long.shape[:-1], -1, width), -2, 0)
 
     def add(K, block):
-        G = jnp.einsum("rtb,rtn->rbn", block, v).reshape(R, -1)
-        return K + G @ G.T, None
+        return K + _gram(jnp.einsum(form, block, short)), None
 
-    return jax.lax.scan(add, jnp.zeros((R, R), v.dtype), blocks)[0]
-
-
-@jax.jit
-def _from_pairs(delta, v):
-    """``Σ_ts ⟨δ_it, δ_js⟩ ⟨v_it, v_js⟩`` over pairs of tokens."""
-    R, T, _ = delta.shape
-    d, w = delta.reshape(R * T, -1), v.reshape(R * T, -1)
-    return ((d @ d.T) * (w @ w.T)).reshape(R, T, R, T).sum(axis=(1, 3))
+    return jax.lax.scan(add, jnp.zeros((N * C, N * C), v.dtype), blocks)[0]
 
 
-def _block_width(R, m, n, itemsize):
-    """The largest divisor of m for which a block of gradients stays within `BLOCK_BYTES`."""
-    widest = max(1, BLOCK_BYTES // (R * n * itemsize))
-    return max(width for width in range(1, m + 1) if m % width == 0 and width <= widest)
+def _from_pairs(delta, v, alike):
+    """``Σ_ts ⟨δ_ict, δ_jds⟩ alike(v_it, v_js)`` over pairs of tokens, for a block of examples i at a time."""
+    N, C, T, m = delta.shape
+    width = _divisor(N, C * T * N * C * T * delta.dtype.itemsize)
+    columns = delta.reshape(N * C * T, m)
+
+    def rows(block):
+        d, w = block
+        products = (d.reshape(-1, m) @ columns.T).reshape(width, C, T, N, C, T)
+        return (products * alike(w, v)[:, None, :, :, None, :]).sum(axis=(2, 5))
+
+    return jax.lax.map(rows, (delta.reshape(-1, width, C, T, m), v.reshape(-1, width, *v.shape[1:]))).reshape(N * C, N * C)
 
 
-def map_kernel(one: Factors) -> Float[Array, "NC NC"]:
-    """Return the kernel of full fine-tuning of one map: inner products of its gradients, outputs varying fastest.
+def _inner_products(w, v):
+    return (w.reshape(-1, w.shape[2]) @ v.reshape(-1, v.shape[2]).T).reshape(*w.shape[:2], *v.shape[:2])
+
+
+def matrix_kernel(one: Factors) -> Float[Array, "NC NC"]:
+    """Return the kernel of full fine-tuning of one matrix: inner products of its gradients, outputs varying fastest.
 
     Parameters
     ----------
     one : Factors
-        Its factors.
+        Factors of the map.
 
     Returns
     -------
@@ -222,43 +239,18 @@ def map_kernel(one: Factors) -> Float[Array, "NC NC"]:
     --------
     >>> from lorantk.theory import linear_maps
     >>> one = linear_maps.Factors(jnp.ones((2, 3, 4)), jnp.ones((2, 1, 3, 5)))
-    >>> linear_maps.map_kernel(one).tolist()  # gradients whose 20 entries are 3
+    >>> linear_maps.matrix_kernel(one).tolist()  # gradients whose 20 entries are 3
     [[180.0, 180.0], [180.0, 180.0]]
     """
-    C = one.returning.shape[1]
-    delta, v = _rows(one.returning), _repeated(one.entering, C)
-    R, T, m = delta.shape
-    n = v.shape[2]
-    if pairs_are_cheaper(R, T, m, n):
-        return _from_pairs(delta, v)
-    return _from_gradients(delta, v, _block_width(R, m, n, v.dtype.itemsize))
-
-
-def full_kernel(found: dict[str, Factors]) -> Float[Array, "NC NC"]:
-    """Return the kernel of full fine-tuning of all these maps, ``Σ_l K_l``.
-
-    Parameters
-    ----------
-    found : dict of str to Factors
-        As `factors` gives it.
-
-    Returns
-    -------
-    array (N C, N C)
-        The kernel, outputs varying fastest.
-
-    Examples
-    --------
-    >>> from lorantk.theory import linear_maps
-    >>> one = linear_maps.Factors(jnp.ones((2, 1, 4)), jnp.ones((2, 1, 1, 5)))
-    >>> linear_maps.full_kernel({"a": one, "b": one}).tolist()
-    [[40.0, 40.0], [40.0, 40.0]]
-    """
-    return sum(map_kernel(one) for one in found.values())
+    v, delta = one
+    N, C, T, m = delta.shape
+    if pairs_are_cheaper(N * C, T, m, v.shape[2]):
+        return _from_pairs(delta, v, _inner_products)
+    return _from_gradients(delta, v)
 
 
 def bias_kernel(one: Factors) -> Float[Array, "NC NC"]:
-    """Return the kernel of a map's bias: inner products of ``Σ_t δ_t``.
+    """Return the kernel of a map's bias or shift: inner products of ``Σ_t δ_t``.
 
     Parameters
     ----------
@@ -277,44 +269,99 @@ def bias_kernel(one: Factors) -> Float[Array, "NC NC"]:
     >>> linear_maps.bias_kernel(one).tolist()
     [[45.0, 45.0], [45.0, 45.0]]
     """
-    rows = _rows(one.returning).sum(axis=1)
-    return rows @ rows.T
+    return _gram(one.returning.sum(axis=2))
 
 
-def lora_features(
-    one: Factors, A: Float[Array, "r n"], scale: float, B: Float[Array, "m r"] | None = None
-) -> Float[Array, "NC P"]:
-    """Return LoRA's gradients of one map ``W + s B A``, one row for each example and output: ``K = G Gᵀ``, ``K v = G (Gᵀ v)``.
-
-    The gradient by B is ``s Σ_t δ_t (A v_t)ᵀ``, that by A ``s Σ_t (Bᵀ δ_t) v_tᵀ``.
+def gain_kernel(one: Factors) -> Float[Array, "NC NC"]:
+    """Return the kernel of a gain: inner products of ``Σ_t δ_t ∘ v_t``.
 
     Parameters
     ----------
     one : Factors
-        The factors of the adapted map.
-    A : array (r, n)
-        The first factor.
-    scale : float
-        ``s``.
-    B : array (m, r), optional
-        The second factor; 0 if None, and then A's gradients vanish and are left out.
+        Factors of the map, with ``n = m``.
 
     Returns
     -------
-    array (N C, m r) or (N C, r (m + n))
-        ``G``.
+    array (N C, N C)
+        The kernel.
 
     Examples
     --------
     >>> from lorantk.theory import linear_maps
-    >>> one = linear_maps.Factors(jnp.ones((2, 3, 4)), jnp.ones((2, 1, 3, 5)))
-    >>> linear_maps.lora_features(one, jnp.ones((2, 4)), 0.5).shape
-    (2, 10)
+    >>> one = linear_maps.Factors(jnp.ones((2, 3, 5)), jnp.ones((2, 1, 3, 5)))
+    >>> linear_maps.gain_kernel(one).tolist()
+    [[45.0, 45.0], [45.0, 45.0]]
     """
-    C = one.returning.shape[1]
-    delta, v = _rows(one.returning), _repeated(one.entering, C)
-    rows = jnp.einsum("rtm,rtk->rmk", delta, v @ (scale * A).T).reshape(len(delta), -1)
-    if B is None:
-        return rows
-    other = jnp.einsum("rtk,rtn->rkn", delta @ (scale * B), v).reshape(len(delta), -1)
-    return jnp.concatenate([rows, other], axis=1)
+    return _gram(jnp.einsum("nctm,ntm->ncm", one.returning, one.entering))
+
+
+def table_kernel(one: Factors) -> Float[Array, "NC NC"]:
+    """Return the kernel of a table of vectors: ``Σ_ts [v_it = v_js] ⟨δ_ict, δ_jds⟩``.
+
+    Parameters
+    ----------
+    one : Factors
+        Factors of the map; what enters are integers.
+
+    Returns
+    -------
+    array (N C, N C)
+        The kernel.
+
+    Examples
+    --------
+    Two sentences that share one word:
+
+    >>> from lorantk.theory import linear_maps
+    >>> words = jnp.array([[7, 1], [7, 2]])
+    >>> one = linear_maps.Factors(words, jnp.ones((2, 1, 2, 5)))
+    >>> linear_maps.table_kernel(one).tolist()
+    [[10.0, 5.0], [5.0, 10.0]]
+    """
+    v, delta = one
+    return _from_pairs(delta, v, lambda w, v: (w[:, :, None, None] == v[None, None]).astype(delta.dtype))
+
+
+PARTS = {"matrix": matrix_kernel, "bias": bias_kernel, "gain": gain_kernel, "table": table_kernel}
+
+
+@partial(jax.jit, static_argnums=1)
+def _sum_of_parts(found, parts):
+    return sum(PARTS[part](found[name]) for name, part in parts)
+
+
+def full_kernel(found: dict[str, Factors], parts: Mapping[str, tuple[str, ...]] | None = None) -> Float[Array, "NC NC"]:
+    """Return the kernel of full fine-tuning of these maps, ``Σ_l K_l``.
+
+    Parameters
+    ----------
+    found : dict of str to Factors
+        As `factors` gives it.
+    parts : mapping of str to tuple of str, optional
+        For each name what trains: some of ``"matrix"``, ``"bias"``, ``"gain"`` and ``"table"``. If None, the matrix of each.
+
+    Returns
+    -------
+    array (N C, N C)
+        The kernel, outputs varying fastest.
+
+    Raises
+    ------
+    ValueError
+        No part, or one that is not of those four.
+
+    Examples
+    --------
+    >>> from lorantk.theory import linear_maps
+    >>> one = linear_maps.Factors(jnp.ones((2, 1, 4)), jnp.ones((2, 1, 1, 5)))
+    >>> linear_maps.full_kernel({"a": one, "b": one}).tolist()
+    [[40.0, 40.0], [40.0, 40.0]]
+    >>> linear_maps.full_kernel({"a": one}, {"a": ("matrix", "bias")}).tolist()
+    [[25.0, 25.0], [25.0, 25.0]]
+    """
+    chosen = tuple((name, part) for name in found for part in (("matrix",) if parts is None else parts.get(name, ())))
+    if not chosen or any(part not in PARTS for _, part in chosen):
+        unknown = next((part for _, part in chosen if part not in PARTS), None)
+        msg = f"parts must name what trains, out of {', '.join(PARTS)}, for at least one map; got {unknown!r}"
+        raise ValueError(msg)
+    return _sum_of_parts({name: found[name] for name, _ in chosen}, chosen)

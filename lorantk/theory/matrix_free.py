@@ -95,13 +95,17 @@ def check_function(f: Callable, params, x: Array, name: str = "x") -> int:
 
 @partial(jax.jit, static_argnums=0)
 def _jacobian(f, params, x):
-    """Rows of J as one array of shape ``(b, C, P)``."""
+    """Rows of J, one array of shape ``(b, C, P_l)`` for each leaf of the parameters."""
     rows = jax.vmap(lambda row: jax.jacrev(lambda p: f(p, row[None])[0])(params))(x)
-    return jnp.concatenate([leaf.reshape(*leaf.shape[:2], -1) for leaf in jax.tree.leaves(rows)], axis=-1)
+    return [leaf.reshape(*leaf.shape[:2], -1) for leaf in jax.tree.leaves(rows)]
 
 
 _SUBSCRIPTS = {"full": "icp,jdp->ijcd", "diagonal": "icp,jcp->ijc", "trace": "icp,jcp->ij"}
-_contract = jax.jit(lambda J1, J2, outputs: jnp.einsum(_SUBSCRIPTS[outputs], J1, J2), static_argnums=2)
+
+
+@partial(jax.jit, static_argnums=2)
+def _contract(J1, J2, outputs):
+    return sum(jnp.einsum(_SUBSCRIPTS[outputs], *leaves) for leaves in zip(J1, J2, strict=True))
 
 
 def _rows_per_block(entry: int, N1: int, N2: int, each: int, memory: int | None) -> int:
@@ -409,8 +413,8 @@ def fisher_eigenvalues(f: Callable, params, x: Array, R: Float[Array, "N C k"], 
 
     def root(i):
         """Rows ``R_iᵀ J_i`` of a block."""
-        rows = jnp.einsum("ick,icp->ikp", R[i : i + block], _jacobian(f, params, x[i : i + block]))
-        return np.asarray(rows).reshape(-1, P)
+        J = jnp.concatenate(_jacobian(f, params, x[i : i + block]), axis=-1)
+        return np.asarray(jnp.einsum("ick,icp->ikp", R[i : i + block], J)).reshape(-1, P)
 
     if not dual:
         return spectra.eigenvalues(sum(part.T @ part for part in map(root, starts)))
