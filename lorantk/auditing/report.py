@@ -29,7 +29,11 @@ class Condition(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """Order in the mean over A at the start: the expected kernel fraction ``c = s²rσ_a²``, c ≤ 1, and its spread ``√(2/r)``."""
+    """Order in the mean over A at the start: the expected kernel fraction ``c = s²rσ_a²``, c ≤ 1, and its spread.
+
+    The spread, relative to c, is at most ``√(2/r)`` for any gradients, as every law of PEFT has an excess kurtosis κ ≤ 0; what it
+    is depends on the data (`lorantk.theory.scatter`).
+    """
 
     fraction: float
     holds: bool

@@ -155,7 +155,7 @@ def findings(report: Report) -> list[tuple[str, str, bool | None]]:
         low, high = min(m.fraction for m in means), max(m.fraction for m in means)
         spread = max(m.spread for m in means)
         span = number(high) if high - low < 1e-3 * high else f"{number(low)} to {number(high)}"
-        lines.append(("in the mean, at start", f"c = {span}, relative spread √(2/r) up to {number(spread)}", high <= 1))
+        lines.append(("in the mean, at start", f"c = {span}, relative spread at most √(2/r) = {number(spread)}", high <= 1))
     grams = [m.gram for m in modules if m.gram]
     if grams:
         capacity, safe = (

@@ -48,6 +48,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "rank_order",
         "rates",
         "recursions",
+        "scatter",
         "sharding",
         "spectra",
         "trained_order",

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 LAWS = ("gaussian", "kaiming-uniform", "rademacher", "orthonormal")
+KURTOSIS = {"gaussian": 0.0, "kaiming-uniform": -6 / 5, "rademacher": -2.0}
 
 
 def check_law(law: str) -> None:
@@ -69,6 +70,36 @@ def check_variance(variance: float, name: str = "variance") -> None:
     if not (math.isfinite(variance) and variance > 0):
         msg = f"{name} must be a positive finite number; got {variance}"
         raise ValueError(msg)
+
+
+def excess_kurtosis(law: str) -> float:
+    """Return ``κ = E[a⁴]/E[a²]² - 3`` of an entry.
+
+    Parameters
+    ----------
+    law : str
+        One of the laws with independent entries.
+
+    Returns
+    -------
+    float
+        ``κ``.
+
+    Raises
+    ------
+    ValueError
+        The orthonormal law, whose entries are dependent, or an unknown one.
+
+    Examples
+    --------
+    >>> from lorantk.theory import laws
+    >>> laws.excess_kurtosis("kaiming-uniform")
+    -1.2
+    """
+    if law not in KURTOSIS:
+        msg = f"law must have independent entries, one of {', '.join(KURTOSIS)}; got {law!r}"
+        raise ValueError(msg)
+    return KURTOSIS[law]
 
 
 def check_draw(law: str, shape: tuple[int, int], variance: float) -> None:
