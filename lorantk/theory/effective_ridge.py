@@ -2,7 +2,7 @@
 
 The head's kernel at ``c = 1`` is ``ΦAᵀAΦᵀ/r`` for features Φ of shape N × n, with ``K = ΦΦᵀ`` and ``C = ΦᵀΦ`` of eigenvalues c_i.
 For a ridge λ the effective ridge κ solves ``κ = λ + (κ/r) Σ c_i/(c_i + κ)`` (Jacot et al. 2020 for random features). To leading
-order in the sizes the mean over A is the predictor of full fine-tuning at κ; LeJeune et al. (2024) have the second order.
+order in the sizes the mean over A is the predictor of full fine-tuning at κ; LeJeune et al. (2022) have the second order.
 """
 
 from typing import NamedTuple

@@ -77,22 +77,36 @@ def test_the_equations_contract_in_thompsons_metric(ridge):
         assert thompson(*after) <= factor * thompson(X, Z) * (1 + 1e-9)
 
 
-def every_sign_mean(rows, rank, ridge):
-    """The mean resolvent over every sign matrix A, exactly."""
-    n, total = rows.forward.shape[1], 0.0
+def every_sign(rows, test, y, rank, ridge):
+    """Mean and largest variance of the resolvent, and the mean outputs, over every sign matrix A, exactly."""
+    n, resolvents, outputs = rows.forward.shape[1], [], []
     for signs in itertools.product([-1.0, 1.0], repeat=rank * n):
-        h = rows.forward @ np.reshape(signs, (n, rank)) / np.sqrt(rank)
-        total = total + np.linalg.inv((rows.backward @ rows.backward.T) * (h @ h.T) + ridge * np.eye(len(h)))
-    return total / 2 ** (rank * n)
+        A = np.reshape(signs, (n, rank)) / np.sqrt(rank)
+        h, at = rows.forward @ A, test.forward @ A
+        resolvents.append(np.linalg.inv((rows.backward @ rows.backward.T) * (h @ h.T) + ridge * np.eye(len(h))))
+        outputs.append((test.backward @ rows.backward.T) * (at @ h.T) @ resolvents[-1] @ y)
+    return np.mean(resolvents, axis=0), np.var(resolvents, axis=0).max(), np.mean(outputs, axis=0)
 
 
 @pytest.mark.parametrize(("rank", "ridge"), [(4, 4.0), (4, 8.0), (5, 4.0)])
-def test_the_mean_over_every_sign_matrix_lies_within_the_bound(rank, ridge):
-    rows = random_rows(7, 5, 2, 2)
-    bound = equivalents.mean_bound({"W": rows}, {"W": rank}, ridge)
-    found = equivalents.matrix_equivalent({"W": rows}, {"W": rank}, ridge, tolerance=1e-13)
-    distance = thompson(found.resolvent, every_sign_mean(rows, rank, ridge))
+def test_mean_and_scatter_over_every_sign_matrix_lie_within_the_bounds(rank, ridge):
+    rows, test, y, ranks = (
+        random_rows(7, 5, 2, 2),
+        random_rows(8, 3, 2, 2),
+        np.random.default_rng(9).standard_normal(5),
+        {"W": rank},
+    )
+    bound = equivalents.mean_bound({"W": rows}, ranks, ridge)
+    found = equivalents.matrix_equivalent({"W": rows}, ranks, ridge, tolerance=1e-13)
+    mean, variance, outputs = every_sign(rows, test, y, rank, ridge)
+    distance = thompson(found.resolvent, mean)
     assert 1e-5 < distance <= bound.distance < 0.5
+    norm = np.linalg.norm(layer_kernel(rows, rows), 2) / ridge
+    assert variance <= 3 * norm**2 / (rank * ridge**2)
+    error = np.abs(outputs - equivalents.predict(found, {"W": rows}, ranks, {"W": test}, y).mean)
+    size = np.linalg.norm(y) * np.sqrt(np.diag(layer_kernel(test, test)) / ridge)
+    assert (error <= bound.outputs * size).all()
+    assert error.max() > 1e-6
 
 
 def test_the_bound_falls_with_the_rank_and_says_nothing_where_the_defect_reaches_one():

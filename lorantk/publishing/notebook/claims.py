@@ -59,6 +59,8 @@ CLAIMS = (
     Claim("head-variance", "claim", "The law of an adapted head, and what flipped labels add to its error", OWN),
     Claim("rate-is-time", "claim", "At the matched rate LoRA follows full fine-tuning", OWN),
     Claim("capacity", "claim", "How many labels LoRA can memorise", OWN),
+    Claim("effective-ridge", "claim", "On average LoRA is full fine-tuning at a larger ridge", OWN),
+    Claim("rank-sign", "claim", "When low rank raises the sensitivity to label noise", OWN),
 )
 
 _BY_ID = {entry.id: entry for entry in CLAIMS}

@@ -15,7 +15,7 @@ PAPER = (
 FINDINGS = "finding-upa-bpa finding-rank finding-variance finding-low-rank finding-small-variance"
 RESULTS = (
     "mean-order gram-condition trained-order ib-law cosine-floor gauge lazy-criterion matched-rate "
-    "rank-order head-variance rate-is-time capacity"
+    "rank-order head-variance rate-is-time capacity effective-ridge rank-sign"
 )
 
 
@@ -26,12 +26,12 @@ def test_every_statement_is_listed_once_with_its_kind():
         "finding": set(FINDINGS.split()),
     }
     assert {kind: {entry.id for entry in CLAIMS if entry.kind == kind} for kind in KINDS} == expected
-    assert len(CLAIMS) == len({entry.id for entry in CLAIMS}) == 35
+    assert len(CLAIMS) == len({entry.id for entry in CLAIMS}) == 37
 
 
 def test_own_results_come_last():
     assert [entry.id for entry in CLAIMS if entry.source == OWN] == RESULTS.split()
-    assert [entry.id for entry in CLAIMS[-12:]] == RESULTS.split()
+    assert [entry.id for entry in CLAIMS[-14:]] == RESULTS.split()
 
 
 def test_an_unknown_id_is_refused():
