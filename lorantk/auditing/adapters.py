@@ -4,11 +4,13 @@ from pathlib import Path
 
 from lorantk.auditing import consistency, runtimes
 from lorantk.auditing.errors import AuditError
+from lorantk.auditing.experts import of_stack
 from lorantk.auditing.judge import Question, Shape, judge
 from lorantk.auditing.measures import measure
-from lorantk.auditing.pairs import Pair, check_shapes
+from lorantk.auditing.pairs import Pair, check_shapes, forget
 from lorantk.auditing.report import Module, Refused, Report
 from lorantk.auditing.saved import Saved
+from lorantk.auditing.shared import replicas, shared_matrices
 from lorantk.auditing.starts import begin_of
 from lorantk.auditing.summary import summarise
 
@@ -48,11 +50,15 @@ def report_on(saved: Saved, question: Question, *, model: Path | None = None, pr
         else:
             modules.append(module)
             texts[text] = None
+    forget()
     if not modules:
         raise AuditError(refused[0].reason)
     findings = [*saved.findings, *consistency.dead(modules), *runtimes.differences(modules, saved.rslora)]
     if model is not None:
         findings += _against(saved, model, checked)
+    if saved.configuration is not None:
+        copies = replicas(saved.configuration.replication, [module.name for module in modules])
+        findings += shared_matrices(copies, modules)
     notes = [*texts, *saved.variants, *saved.remarks]
     source = str(saved.weights.parent if saved.format in ("PEFT", "MLX") else saved.weights)
     facts = {"format": saved.format, "refused": tuple(refused), "consistency": tuple(findings)}
@@ -65,6 +71,7 @@ def _judged(saved: Saved, pair: Pair, shape: Shape, question: Question) -> tuple
     measures = measure(pair.A.matrix, pair.B.matrix, blocks)
     word = saved.init if max(blocks) == 1 else "unknown"
     begin = begin_of(word, pair.kind, given.rank, shape.features_in, whiten=configuration is not None and configuration.whiten)
+    begin = begin if pair.stack == 1 else of_stack(begin, word, pair.stack)
     module = judge(
         shape,
         given,
@@ -81,9 +88,10 @@ def _judged(saved: Saved, pair: Pair, shape: Shape, question: Question) -> tuple
 
 
 def _against(saved: Saved, model: Path, checked: list[tuple[Pair, Shape]]) -> list:
-    from lorantk.auditing.models import model_shapes
+    from lorantk.auditing.models import read_model
+    from lorantk.auditing.selection import shapes
 
-    fan_in_fan_out = saved.configuration is not None and saved.configuration.fan_in_fan_out
-    shapes = {shape.name: (shape.features_in, shape.features_out) for shape in model_shapes(model, fan_in_fan_out)}
-    given = {pair.name: (shape.features_in, shape.features_out) for pair, shape in checked}
-    return consistency.against_model([pair for pair, _ in checked], shapes, given)
+    every = shapes(saved.configuration, read_model(model))
+    known = [(pair, shape) for pair, shape in checked if every.get(pair.key or pair.name, ()) is not None]
+    given = {pair.key or pair.name: (shape.features_in, shape.features_out) for pair, shape in known}
+    return consistency.against_model([pair for pair, _ in known], {n: s for n, s in every.items() if s is not None}, given)

@@ -87,6 +87,8 @@ def _supported(saved: Saved) -> list[Pair]:
     for pair in saved.pairs:
         if not isinstance(pair, Pair):
             raise AuditError(pair.reason)
+        if pair.key is not None:
+            raise AuditError(f"{where}: expected factors of modules, got stacks of parameters, such as {quoted(pair.key)}")
         check_shapes(pair, saved.given[pair.name].rank)
     return saved.pairs
 

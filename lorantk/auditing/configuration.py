@@ -1,8 +1,7 @@
 r"""Read PEFT's `adapter_config.json`: the rank, scale and start of each module, by PEFT's own rules.
 
 The rules are those of peft 0.21. A pattern P of `rank_pattern` or `alpha_pattern` applies to a module if the regular
-expression ``(.*\.)?(P)$`` matches its name from the start; the first match counts. A list of `target_modules` gives whole
-last parts of module names; a string is a regular expression for the full name.
+expression ``(.*\.)?(P)$`` matches its name from the start; the first match counts.
 """
 
 import math
@@ -33,12 +32,6 @@ REMARKS = {
     "trainable_token_indices": "trainable_token_indices: rows of the embedding are trained in full and are not audited",
     "layer_replication": "layer_replication: module names are those of the replicated model",
 }
-EMBEDDINGS = {
-    *("embed_tokens", "embed_in", "embed_positions", "embedding", "embeddings", "position_embeddings", "shared"),
-    *("tok_embeddings", "token_type_embeddings", "word_embeddings", "wpe", "wte"),
-}
-OUTPUTS = {"embed_out", "lm_head", "output_projection"}
-HEADS = ("score", "classifier")
 # Every key that PEFT 0.21 or an earlier version writes. What else there is may change what A and B mean.
 KEYS = {
     *("alora_invocation_tokens", "alpha_pattern", "arrow_config", "auto_mapping", "base_model_name_or_path", "bias"),
@@ -75,7 +68,7 @@ class Configuration(NamedTuple):
     targets: tuple[str, ...] | str | None = None
     exclude: tuple[str, ...] | str = ()
     to_save: tuple[str, ...] = ()
-    layers: tuple[int, ...] = ()
+    layers: tuple[int, ...] | None = None
     layers_pattern: tuple[str, ...] = ()
     task: str | None = None
     variants: tuple[str, ...] = ()
@@ -86,6 +79,12 @@ class Configuration(NamedTuple):
     unknown: tuple[str, ...] = ()
     version: str | None = None
     clock: Clock | None = None
+    parameters: tuple[str, ...] = ()
+    replication: tuple[tuple[int, int], ...] = ()
+    tying: bool = False
+    magnitude: bool = False
+    dropout: bool = False
+    tokens: tuple[str, ...] = ()
 
 
 def check_whole(value, where: str) -> int:
@@ -155,13 +154,31 @@ def _blocks(content: dict, where: str) -> tuple[tuple[str, ...], tuple[str, ...]
     return *names, check_whole(given.get("nblocks", 1), f"{at}: 'nblocks'")
 
 
+def _replication(content: dict, where: str) -> tuple[tuple[int, int], ...]:
+    """Return `layer_replication`: pairs of a first layer and one past the last."""
+    value = content.get("layer_replication") or []
+    if not (isinstance(value, list) and len(value) <= 1000 and all(isinstance(pair, list) and len(pair) == 2 for pair in value)):
+        raise AuditError(f"{where}: expected a list of pairs as 'layer_replication', got {quoted(value)}")
+    if not all(type(end) is int and 0 <= end <= 1000 for pair in value for end in pair):
+        raise AuditError(f"{where}: expected layers of at most 1000 as 'layer_replication', got {quoted(value)}")
+    return tuple((begin, end) for begin, end in value)
+
+
+def _token_layers(content: dict, where: str) -> tuple[str, ...]:
+    """Return the layers of `trainable_token_indices`; an empty name stands for the model's input embedding."""
+    value = content.get("trainable_token_indices") or []
+    if not isinstance(value, list | dict):
+        raise AuditError(f"{where}: expected a list or an object as 'trainable_token_indices', got {quoted(value)}")
+    return tuple(value) if isinstance(value, dict) else ("",) if value else ()
+
+
 def read_configuration(path: Path) -> Configuration:
     """Return the configuration in `path`; missing keys take PEFT's defaults.
 
     Raises
     ------
     AuditError
-        Not a JSON object, a method other than LoRA, target_parameters, or a value of the wrong type or out of range.
+        Not a JSON object, a method other than LoRA, or a value of the wrong type or out of range.
     """
     return parse_configuration(read_object(path), str(path))
 
@@ -171,8 +188,6 @@ def parse_configuration(content: dict, where: str) -> Configuration:
     method = content.get("peft_type")
     if method != "LORA":
         raise AuditError(f"{where}: expected peft_type 'LORA', the method that the theorems cover, got {quoted(method)}")
-    if content.get("target_parameters"):
-        raise AuditError(f"{where}: expected adapters on modules, got target_parameters {quoted(content['target_parameters'])}")
     init = content.get("init_lora_weights", True)
     if not isinstance(init, bool | str):
         raise AuditError(f"{where}: expected true, false or a name as 'init_lora_weights', got {quoted(init)}")
@@ -180,8 +195,8 @@ def parse_configuration(content: dict, where: str) -> Configuration:
     if not isinstance(eva, dict):
         raise AuditError(f"{where}: expected an object as 'eva_config', got {quoted(eva)}")
     layers = content.get("layers_to_transform")
-    layers = [] if layers is None else layers if isinstance(layers, list) else [layers]
-    if not all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers):
+    layers = layers if layers is None or isinstance(layers, list) else [layers]
+    if not all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers or ()):
         raise AuditError(f"{where}: expected whole numbers as 'layers_to_transform', got {quoted(layers)}")
     exclude = content.get("exclude_modules")
     clock = Clock()
@@ -195,10 +210,10 @@ def parse_configuration(content: dict, where: str) -> Configuration:
         fan_in_fan_out=_flag(content, "fan_in_fan_out", where),
         ranks=_patterns(content, "rank_pattern", check_whole, where, clock),
         alphas=_patterns(content, "alpha_pattern", check_alpha, where, clock),
-        targets=targets if isinstance(targets, str) else _strings(content, "target_modules", where) or None,
+        targets=targets if isinstance(targets, str | None) else _strings(content, "target_modules", where),
         exclude=exclude if isinstance(exclude, str) else _strings(content, "exclude_modules", where),
         to_save=_strings(content, "modules_to_save", where),
-        layers=tuple(layers),
+        layers=layers if layers is None else tuple(layers),
         layers_pattern=_strings(content, "layers_pattern", where),
         task=content.get("task_type") if isinstance(content.get("task_type"), str) else None,
         variants=tuple(text for key, text in VARIANTS.items() if content.get(key)),
@@ -209,6 +224,12 @@ def parse_configuration(content: dict, where: str) -> Configuration:
         unknown=tuple(key for key, value in content.items() if key not in KEYS and value),
         version=content.get("peft_version") if isinstance(content.get("peft_version"), str) else None,
         clock=clock,
+        parameters=_strings(content, "target_parameters", where),
+        replication=_replication(content, where),
+        tying=_flag(content, "ensure_weight_tying", where),
+        magnitude=_flag(content, "use_dora", where),
+        dropout=bool(content.get("lora_dropout")),
+        tokens=_token_layers(content, where),
     )
 
 
@@ -228,45 +249,3 @@ def chosen(configuration: Configuration, name: str, ranks: list[int], alphas: li
     rank = configuration.ranks[ranks[0]][2] if ranks else configuration.rank
     alpha = configuration.alphas[alphas[0]][2] if alphas else configuration.alpha
     return Settings(rank, alpha, scale_of(alpha, rank, configuration.rslora))
-
-
-def _ends(name: str, parts) -> bool:
-    return any(name == part or name.endswith(f".{part}") for part in parts)
-
-
-def _in_layers(configuration: Configuration, name: str) -> bool:
-    """Say whether `layers_to_transform` keeps the module, by the first number after a dotted name or after `layers_pattern`."""
-    for pattern in configuration.layers_pattern or (r"[^.]*",):
-        expression = compiled(rf".*?\.{pattern}\.(\d+)\.", f"{configuration.where}: layers_pattern", configuration.clock)
-        if (match := expression.match(name)) is not None:
-            return int(match.group(1)) in configuration.layers
-    return False
-
-
-def is_target(configuration: Configuration, name: str) -> bool:
-    """Say whether PEFT would adapt the module called `name`.
-
-    ``"all-linear"`` selects every module except embeddings and the output layer, recognised by their usual names.
-
-    Raises
-    ------
-    AuditError
-        An invalid expression, or no target_modules: PEFT then goes by the model's type, which the shapes do not reveal.
-    """
-    where, targets, exclude = configuration.where, configuration.targets, configuration.exclude
-    if targets is None:
-        raise AuditError(f"{where}: expected target_modules, which PEFT writes when it saves an adapter, got none")
-    if isinstance(exclude, str) and compiled(exclude, f"{where}: exclude_modules", configuration.clock).fullmatch(name):
-        return False
-    if not isinstance(exclude, str) and _ends(name, exclude):
-        return False
-    expressions = (rf"(^|.*\.){part}($|\..*)" for part in configuration.to_save)
-    saved = (compiled(expression, f"{where}: modules_to_save", configuration.clock) for expression in expressions)
-    if any(expression.match(name) for expression in saved):
-        return False
-    if isinstance(targets, str):
-        if targets.lower() == "all-linear":
-            heads = HEADS if configuration.task == "SEQ_CLS" else ()
-            return name.rpartition(".")[2] not in EMBEDDINGS | OUTPUTS and name not in heads
-        return compiled(targets, f"{where}: target_modules", configuration.clock).fullmatch(name) is not None
-    return _ends(name, targets) and (not configuration.layers or _in_layers(configuration, name))

@@ -94,7 +94,7 @@ def unmatched(configuration: Configuration, names: list[str], ranks: dict, alpha
 
 def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
     targets, found = configuration.targets, []
-    if targets is None or (isinstance(targets, str) and targets.lower() == "all-linear"):
+    if not targets or (isinstance(targets, str) and targets.lower() == "all-linear"):
         return found
     if isinstance(targets, str):
         expression = compiled(targets, f"{configuration.where}: target_modules", configuration.clock)
@@ -110,9 +110,10 @@ def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
     if foreign:
         text = f"{_of(len(foreign), len(names))} in the file are no target_modules: PEFT ignores their tensors when it loads"
         found.append(finding("tensors-without-target", text, "add them to target_modules", foreign))
-    lost = [layer for layer in configuration.layers if not any(f".{layer}." in name for name in names)]
+    layers = configuration.layers or ()
+    lost = [layer for layer in layers if not any(f".{layer}." in name for name in names)]
     if lost:
-        text = f"{_of(len(lost), len(configuration.layers), 'layers_to_transform')} have no tensors in the file"
+        text = f"{_of(len(lost), len(layers), 'layers_to_transform')} have no tensors in the file"
         found.append(finding("target-without-tensors", text, "check that the file was saved whole", map(str, lost)))
     return found
 
@@ -231,7 +232,7 @@ def against_model(pairs: list[Pair], shapes: dict[str, tuple], given: dict[str, 
         ``(n, m)`` by name, in the model and in the adapter.
     """
     found = []
-    missing = [pair.name for pair in pairs if pair.name not in shapes]
+    missing = [pair.name for pair in pairs if (pair.key or pair.name) not in shapes]
     if missing:
         text = f"{_of(len(missing), len(pairs))} are not in the model, so that loaders apply nothing there"
         ends = {}

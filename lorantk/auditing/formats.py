@@ -6,6 +6,7 @@ from pathlib import Path
 from lorantk.auditing import consistency
 from lorantk.auditing.configuration import Configuration, chosen, hits, parse_configuration
 from lorantk.auditing.errors import AuditError, quoted
+from lorantk.auditing.experts import unstacked
 from lorantk.auditing.gguf import read_gguf
 from lorantk.auditing.image_formats import ALPHA, is_kohya, read_image_format
 from lorantk.auditing.mlx import is_mlx, read_mlx
@@ -97,10 +98,10 @@ def _read_peft(
     if (word := method(header)) is not None:
         raise AuditError(f"{weights}: expected the factors A and B of LoRA, got {word}")
     pairs, names = pair_tensors(header, weights, places)
-    pairs = [_with_blocks(pair, configuration) for pair in pairs]
+    pairs = unstacked(configuration, [_with_blocks(pair, configuration) for pair in pairs])
     whole = [pair for pair in pairs if isinstance(pair, Pair)]
-    ranks = {pair.name: hits(configuration.ranks, pair.name) for pair in whole} if configuration.ranks else {}
-    alphas = {pair.name: hits(configuration.alphas, pair.name) for pair in whole} if configuration.alphas else {}
+    ranks = {pair.name: hits(configuration.ranks, pair.key or pair.name) for pair in whole} if configuration.ranks else {}
+    alphas = {pair.name: hits(configuration.alphas, pair.key or pair.name) for pair in whole} if configuration.alphas else {}
     given = {pair.name: chosen(configuration, pair.name, ranks.get(pair.name), alphas.get(pair.name)) for pair in whole}
     magnitudes = [name for name in header if "lora_magnitude_vector" in name]
     own = {name: ALPHA.fullmatch(name) for name in names}
@@ -116,7 +117,7 @@ def _read_peft(
     findings = [
         *consistency.declared(configuration, given),
         *consistency.conflicts(configuration, given, own, texts),
-        *consistency.unmatched(configuration, [pair.name for pair in whole], ranks, alphas),
+        *consistency.unmatched(configuration, [pair.name for pair in whole if not pair.key], ranks, alphas),
         *consistency.names_that_do_not_load(keys),
         *consistency.options(configuration),
         *consistency.beside(configuration, others, magnitudes, total),

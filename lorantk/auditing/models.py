@@ -1,25 +1,119 @@
-"""Read the shapes of a model's matrices from the headers of its safetensors files; no weights are read."""
+"""Read a model's modules, as PEFT would see them, from the headers of its safetensors files and its `config.json`.
+
+No weights are read. The headers give names and shapes. The class that `config.json` names gives the rest: what kind each module
+is, modules without weights, and how Transformers renames, joins and ties tensors when it loads them. Without a known class, a
+module's kind follows from its bias (of length m), its dimensions and the last part of its name, if that part has one meaning in
+all classes of Transformers. What stays unknown is said of the module.
+"""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from lorantk.auditing.configuration import EMBEDDINGS
+from lorantk.auditing.architectures import Architecture, architecture, kinds_by_last_name, pattern
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.judge import Shape
-from lorantk.auditing.safe_files import read_object, refuse_pickle
+from lorantk.auditing.safe_files import parse_object, read_object, refuse_pickle
 from lorantk.auditing.tensors import Tensor, read_header
 
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 SHARDS_LIMIT = 10_000
+GAPS_LIMIT = 10_000
+QUANT_STATE_LIMIT = 2**16  # bytes; bitsandbytes writes a few hundred
+ADAPTABLE = ("linear", "embedding", "convolution", "attention")
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+EXPERTS = (
+    "one matrix of an expert: Transformers 5 stacks those of all experts into one parameter, which PEFT adapts as a whole; a "
+    f"{CONFIG} with a known class beside the model decides"
+)
 
 
-def _headers(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a model: one file, an index with its shards beside it, or a folder that contains either."""
+class Part(NamedTuple):
+    """One module of a model.
+
+    Attributes
+    ----------
+    kind
+        One of `ADAPTABLE`; ``"unsupported"``, which PEFT refuses to adapt; ``"unknown"``; or ``"unsure"``: unknown, but not
+        linear.
+    features_in, features_out
+        n and m: of a convolution, n is channels times kernel size; of an embedding, tokens and dimension. 0 if not adaptable.
+    weight
+        Name of the tensor W₀; modules that use one matrix have one name here.
+    transposed
+        Whether a linear module stores its matrix as inputs by outputs (GPT-2's Conv1D).
+    reason
+        Why it is unsupported or unknown.
+    caveat
+        What n and m rest on, if the file does not give it.
+    """
+
+    kind: str
+    features_in: int = 0
+    features_out: int = 0
+    weight: str | None = None
+    transposed: bool = False
+    reason: str = ""
+    caveat: str = ""
+
+
+OWN_KIND = Part("unsupported", reason="a module of its own kind, which PEFT refuses to adapt")
+CONTAINER = Part("unsupported", reason="it has no matrix of its own: PEFT refuses to adapt it")
+EMPTY = Part("unsupported", reason="it has no weights: PEFT refuses to adapt it")
+JOINED = Part("unknown", reason="loading makes it of several tensors of the file, in a way that the audit does not know")
+ABSENT = Part("unknown", reason="the file does not contain its weight, and so not its shape")
+
+
+class Parameter(NamedTuple):
+    """Shape of a parameter, and whether stacked matrices are inputs by outputs (True) or outputs by inputs (None if unknown)."""
+
+    shape: tuple[int, ...]
+    transposed: bool | None = None
+
+
+class Model(NamedTuple):
+    """Modules and parameters of a model by their names in the loaded model.
+
+    Attributes
+    ----------
+    parts
+        Every module that the file or the class shows, in the order of the file.
+    parameters
+        Every parameter.
+    architecture
+        What is known of its class, None without a known class.
+    type
+        Its ``model_type``, or None.
+    ties
+        Whether its configuration ties its embeddings, None if nothing says so.
+    notes
+        What the reader should know about this reading.
+    """
+
+    where: str
+    parts: dict[str, Part]
+    parameters: dict[str, Parameter]
+    architecture: Architecture | None = None
+    type: str | None = None
+    ties: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _located(path: Path) -> Path:
+    """Return the file of a model: itself, or in a folder the index or the only safetensors file."""
     refuse_pickle(path)
-    if path.is_dir():
-        path = path / (INDEX if (path / INDEX).exists() else SINGLE)
+    if not path.is_dir():
+        return path
+    if (path / INDEX).exists():
+        return path / INDEX
+    found = sorted(path.glob("*.safetensors"))
+    return found[0] if len(found) == 1 else path / SINGLE
+
+
+def _headers(path: Path) -> dict[str, tuple[Tensor, Path]]:
+    """Return the tensors of a model and the file of each: of one file, or of an index with its shards beside it."""
     if path.suffix != ".json":
-        return read_header(path)
+        return {name: (tensor, path) for name, tensor in read_header(path).items()}
     places = read_object(path).get("weight_map")
     if not (isinstance(places, dict) and all(isinstance(file, str) for file in places.values())):
         raise AuditError(f"{path}: expected a weight_map from tensors to files, got {quoted(places)}")
@@ -30,36 +124,338 @@ def _headers(path: Path) -> dict[str, Tensor]:
     for name, file in places.items():
         if name not in shards[file]:
             raise AuditError(f"{path}: expected tensor {quoted(name)} in {file}, got none")
-    return {name: shards[file][name] for name, file in places.items()}
+    return {name: (shards[file][name], path.parent / file) for name, file in places.items()}
 
 
-def model_shapes(path: Path, fan_in_fan_out: bool) -> list[Shape]:
-    """Return every module of a model with a matrix called ``weight``.
+def _filled(beginning: str, numbers: list[str]) -> str:
+    """Return a pattern with its stars replaced by the first of the numbers, in order."""
+    left = iter(numbers)
+    return ".".join(next(left, part) if part == "*" else part for part in beginning.split("."))
+
+
+def _loaded(name: str, known: Architecture) -> str | None:
+    """Return the parameter that a tensor of the file becomes, None if the class has no such module."""
+    for candidate in (name, f"{known.prefix}.{name}", name.removeprefix(f"{known.prefix}.")):
+        parts, stars = candidate.split("."), pattern(candidate).split(".")
+        for length in range(len(parts), 0, -1):
+            target = known.files.get(".".join(stars[:length]))
+            if target is not None:
+                numbers = [part for part, star in zip(parts[:length], stars[:length], strict=True) if star == "*"]
+                if target.count("*") == len(numbers):
+                    parts[:length] = _filled(target, numbers).split(".")
+                break
+        if pattern(".".join(parts[:-1])) in known.kinds:
+            return ".".join(parts)
+    return None
+
+
+def _stacks(names: list[str], known: Architecture) -> dict[str, dict[str, list[str]]]:
+    """Return the parameters that loading makes of several tensors: for each, and each of its sources, the tensors."""
+    sources = {source: target for target, every in known.made.items() for source in every}
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        for candidate in (name, f"{known.prefix}.{name}", name.removeprefix(f"{known.prefix}.")):
+            source = pattern(candidate)
+            if source in sources:
+                numbers = [part for part, star in zip(candidate.split("."), source.split("."), strict=True) if star == "*"]
+                target = _filled(sources[source], numbers)
+                found.setdefault(target, {}).setdefault(source, []).append(name)
+                break
+    return found
+
+
+def _stacked(sources: dict[str, list[str]], shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...] | None:
+    """Return experts, outputs and inputs of a stack of matrices, None if the tensors are something else."""
+    first = [{shapes[name] for name in names} for names in sources.values()]
+    counts = {len(names) for names in sources.values()}
+    if len(counts) > 1 or any(len(every) > 1 or len(next(iter(every))) != 2 for every in first):
+        return None
+    matrices = [next(iter(every)) for every in first]
+    if len({n for _, n in matrices}) > 1:
+        return None
+    return counts.pop(), sum(m for m, _ in matrices), matrices[0][1]
+
+
+def _quantised(name: str, tensors: dict[str, tuple[Tensor, Path]]) -> tuple[int, ...] | str | None:
+    """Return the shape of a quantised weight as it was, why it is not known, or None if the weight is not packed."""
+    weight = tensors.get(f"{name}.weight")
+    if weight is not None and weight[0].dtype != "U8":
+        return None
+    if weight is not None:
+        prefix = f"{name}.weight.quant_state.bitsandbytes__"
+        states = [entry for key, entry in tensors.items() if key.startswith(prefix)]
+        if len(states) == 1 and math.prod(states[0][0].shape) <= QUANT_STATE_LIMIT:
+            tensor, path = states[0]
+            try:
+                with path.open("rb") as stream:
+                    stream.seek(tensor.start)
+                    shape = parse_object(stream.read(math.prod(tensor.shape)), f"{path}: {tensor.name}").get("shape")
+            except (OSError, AuditError):
+                shape = None
+            if isinstance(shape, list) and len(shape) == 2 and all(type(n) is int and 1 <= n < 2**31 for n in shape):
+                return tuple(shape)
+        return "its matrix is packed into bytes, and no quant_state gives its shape"
+    if f"{name}.qweight" not in tensors:
+        packed = [part for part in ("weight_packed", "W_q") if f"{name}.{part}" in tensors]
+        return f"its matrix is packed as {packed[0]}, which does not give its shape" if packed else None
+    words, scales, groups = (tensors.get(f"{name}.{part}") for part in ("qweight", "scales", "g_idx"))
+    if scales is None or len(scales[0].shape) != 2 or len(words[0].shape) != 2:
+        return "its matrix is packed as qweight, without the scales that give its outputs"
+    m = scales[0].shape[1]
+    if words[0].shape[1] < m:  # AWQ packs along the outputs
+        return m, words[0].shape[0]
+    if groups is not None and len(groups[0].shape) == 1:
+        return m, groups[0].shape[0]
+    return f"its matrix is packed as qweight of m = {m} outputs, and no g_idx gives its inputs"
+
+
+def _letters(name: str, known: Architecture | None) -> str | None:
+    """Return what the class, or all classes by the last part of the name, say the module is."""
+    if known is not None and (letters := known.kinds.get(pattern(name))) is not None:
+        return letters.replace("-", "")
+    return None
+
+
+def _by_name(name: str) -> str:
+    return kinds_by_last_name().get(pattern(name).rpartition(".")[2], "")
+
+
+def _part(name: str, shape: tuple[int, ...], bias: tuple[int, ...] | None, weight: str, known: Architecture | None) -> Part:
+    """Return the module that has a weight of this shape."""
+    if len(shape) < 2:
+        return Part("unsupported", reason="its weight is a vector: PEFT refuses to adapt it")
+    if min(shape) < 1:
+        return Part("unknown", reason="its weight is empty")
+    if known is None and ".experts." in f".{name}":
+        return Part("unknown", reason=EXPERTS)
+    possible = set("LTEW" if len(shape) == 2 else "CGW")
+    letters = _letters(name, known)
+    by_class = letters is not None
+    found = possible & set(letters if by_class else _by_name(name))
+    if len(shape) > 2:
+        return _convolution(shape, weight, found, by_class)
+    m, n = shape
+    if found & {"L", "T"} or not by_class:  # a bias has one entry for each output, and embeddings have none
+        if bias is not None and len(bias) == 1 and bias[0] in shape and not found - {"L", "T", "W"}:
+            found = {"L" if bias[0] == m else "T"} | (found & {"W"} if by_class else set())
+        elif bias is None:
+            found -= {"T"}
+    if found == {"T"}:
+        return Part("linear", m, n, weight, transposed=True)
+    if found == {"L"}:
+        return Part("linear", n, m, weight)
+    if found == {"E"}:
+        return Part("embedding", m, n, weight)
+    if found == {"W"}:
+        return OWN_KIND
+    return Part(
+        "unknown",
+        reason=f"its {m} × {n} matrix may be a linear map, an embedding or neither, and its name does not say which; a "
+        f"{CONFIG} with a known class beside the model decides",
+    )
+
+
+def _convolution(shape: tuple[int, ...], weight: str, found: set[str], by_class: bool) -> Part:
+    m, n = shape[0], math.prod(shape[1:])
+    if found == {"W"} or (len(shape) == 3 and not found and not by_class):
+        reason = f"its weight of shape {list(shape)} may be a convolution or a stack of matrices"
+        return Part("unsure", reason=reason) if not found else OWN_KIND
+    if found == {"G"} or (shape[1] == 1 and m > 1 and found != {"C"}):
+        return Part("unsure", reason="a grouped convolution: B acts on groups, and the file does not say on how many")
+    if by_class and found == {"C"}:
+        return Part("convolution", n, m, weight)
+    return Part("convolution", n, m, weight, caveat=f"n = {n} if the convolution has one group, which the file does not say")
+
+
+def _containers(names) -> Iterator[str]:
+    """Return every module that contains one of these, once."""
+    seen = set()
+    for name in names:
+        parts = name.split(".")
+        for length in range(1, len(parts)):
+            above = ".".join(parts[:length])
+            if above not in seen:
+                seen.add(above)
+                yield above
+
+
+def _add_absent(parts: dict[str, Part], known: Architecture) -> None:
+    """Add the modules of the class that the file does not show, such as those without weights."""
+    instances: dict[str, list[str]] = {"": [""]}
+    for name in parts:
+        instances.setdefault(pattern(name), []).append(name)
+    for module, letters in known.kinds.items():
+        if "*" in module and "-" not in letters:  # as many as the file has
+            continue
+        part = EMPTY if "-" in letters else CONTAINER if letters in ("o", "W") else ABSENT
+        if part is ABSENT and "L" not in letters:
+            part = ABSENT._replace(kind="unsure")
+        parent, _, last = module.rpartition(".")
+        for above in instances.get(parent, ()):
+            prefix = f"{above}." if above else ""
+            names = [prefix + last]
+            if last == "*":  # gaps between the members of a sequence
+                inside = [int(name[len(prefix) :]) for name in instances.get(module, ()) if name.startswith(prefix)]
+                names = [f"{prefix}{i}" for i in range(min(max(inside, default=0), GAPS_LIMIT))]
+            for name in names:
+                if name not in parts:
+                    parts[name] = part
+                    instances.setdefault(module, []).append(name)
+
+
+def _add_tied(parts: dict[str, Part], known: Architecture) -> None:
+    """Give the modules that use one weight the shape of the one that the file contains."""
+    for group in known.tied:
+        source = next((parts[name] for name in group if name in parts and parts[name].weight), None)
+        if source is None or source.kind not in ("embedding", "linear"):
+            continue
+        tokens, width = source.features_in, source.features_out
+        if source.kind == "linear":
+            tokens, width = width, tokens
+        for name in group:
+            letter = known.kinds.get(pattern(name))
+            if letter == "E":
+                parts[name] = Part("embedding", tokens, width, source.weight)
+            elif letter == "L":
+                parts[name] = Part("linear", width, tokens, source.weight)
+
+
+def _configured(path: Path) -> tuple[dict, Architecture | None]:
+    """Return the content of the `config.json` beside a model, and what is known of the class that it names."""
+    place = path.parent / CONFIG
+    if not (place.exists() or place.is_symlink()):
+        return {}, None
+    content = read_object(place)
+    names = content.get("architectures")
+    name = names[0] if isinstance(names, list) and len(names) == 1 else None
+    return content, architecture(name) if isinstance(name, str) else None
+
+
+def _transposed(name: str, shapes: dict[str, tuple[int, ...]], known: Architecture | None) -> bool | None:
+    """Return whether stacked matrices are inputs by outputs, None if that is not known.
+
+    The class says so. Without one, two stacks of the same experts do if their sizes fit in one way only: the outputs of
+    gate_up_proj are twice the inputs of down_proj.
+    """
+    module, _, last = name.rpartition(".")
+    if len(shapes[name]) != 3:
+        return None
+    if known is not None and pattern(module) in known.kinds:
+        return pattern(module) in known.transposed
+    up, down = (shapes.get(f"{module}.{part}", ()) for part in ("gate_up_proj", "down_proj"))
+    if last not in ("gate_up_proj", "down_proj") or not len(up) == len(down) == 3:
+        return None
+    plain, turned = up[2] == down[1] and up[1] == 2 * down[2], up[1] == down[2] and up[2] == 2 * down[1]
+    return None if plain == turned else turned
+
+
+def read_model(path: Path) -> Model:
+    """Return the modules and parameters of a model.
 
     Parameters
     ----------
     path
-        A safetensors file, an index of several, or a folder with ``model.safetensors`` or ``model.safetensors.index.json``.
-    fan_in_fan_out
-        Whether matrices are stored as inputs by outputs, as in GPT-2.
+        A safetensors file, an index of several, or a folder with ``model.safetensors.index.json`` or one safetensors file. A
+        ``config.json`` beside it tells its class.
 
     Raises
     ------
     AuditError
         A file that cannot be read or contains no matrix.
     """
-    shapes = []
-    for name, tensor in _headers(path).items():
-        module, _, part = name.rpartition(".")
-        if part != "weight" or not module or len(tensor.shape) < 2 or min(tensor.shape) < 1:
-            continue
-        m, n = tensor.shape[0], math.prod(tensor.shape[1:])
-        if module.rpartition(".")[2] in EMBEDDINGS and len(tensor.shape) == 2:
-            shapes.append(Shape(module, "embedding", m, n))  # stored tokens by dimension
-        elif len(tensor.shape) == 2:
-            shapes.append(Shape(module, "linear", *((m, n) if fan_in_fan_out else (n, m))))
+    where, path = str(path), _located(path)
+    tensors = _headers(path)
+    config, known = _configured(path)
+    kind = config.get("model_type") if isinstance(config.get("model_type"), str) else None
+    ties = config.get("tie_word_embeddings")
+    ties = ties if isinstance(ties, bool) else known.tie if known else None
+    loading = _loading(tensors, known)
+    parameters = {name: Parameter(shape, _transposed(name, loading.shapes, known)) for name, shape in loading.shapes.items()}
+    parts = _parts(tensors, loading.names, known)
+    if not loading.joined and not any(part.kind in (*ADAPTABLE, "unknown", "unsure") for part in parts.values()):
+        raise AuditError(f"{where}: expected matrices called MODULE.weight, got none")
+    for name in loading.unclear:
+        parts.setdefault(name.removesuffix(".weight"), JOINED)
+    for name in _containers([name for name in parameters if "." in name]):
+        parts.setdefault(name, CONTAINER)
+    if known is not None:
+        _add_absent(parts, known)
+        if ties:
+            _add_tied(parts, known)
+    return Model(where, parts, parameters, known, kind, ties, tuple(_notes(config, known, loading.strangers)))
+
+
+class Loading(NamedTuple):
+    """What loading makes of a file's tensors.
+
+    Attributes
+    ----------
+    names
+        From each tensor to its parameter, unless it becomes part of another one.
+    shapes
+        Of each parameter.
+    joined, unclear
+        Parameters made of several tensors: all of them, and those in a way that the audit does not know.
+    strangers
+        Number of tensors that the class does not have.
+    """
+
+    names: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+    joined: tuple[str, ...] = ()
+    unclear: tuple[str, ...] = ()
+    strangers: int = 0
+
+
+def _loading(tensors: dict[str, tuple[Tensor, Path]], known: Architecture | None) -> Loading:
+    own = {name: tensor.shape for name, (tensor, _) in tensors.items()}
+    if known is None:
+        return Loading({name: name for name in own}, own)
+    stacks = _stacks(list(own), known)
+    used = {name for sources in stacks.values() for every in sources.values() for name in every}
+    loaded = {name: _loaded(name, known) for name in own if name not in used}
+    strangers = sum(target is None and not name.endswith(BUFFERS) for name, target in loaded.items())
+    names = {name: target or name for name, target in loaded.items()}
+    shapes, unclear = {target: own[name] for name, target in names.items()}, []
+    for name, sources in stacks.items():
+        shape = _stacked(sources, own) if set(sources) == set(known.made[pattern(name)]) else None
+        if shape is None:
+            unclear.append(name)
         else:
-            shapes.append(Shape(module, "convolution", n, m))
-    if not shapes:
-        raise AuditError(f"{path}: expected matrices called MODULE.weight, got none")
-    return shapes
+            shapes[name] = shape
+    return Loading(names, shapes, tuple(stacks), tuple(unclear), strangers)
+
+
+def _parts(tensors: dict[str, tuple[Tensor, Path]], names: dict[str, str], known: Architecture | None) -> dict[str, Part]:
+    """Return the modules that have a matrix in the file."""
+    parts: dict[str, Part] = {}
+    for name, loaded in names.items():
+        module, _, last = loaded.rpartition(".")
+        stored, shape = name.removesuffix(f".{last}"), tensors[name][0].shape
+        if not module or last not in ("weight", "qweight", "weight_packed", "W_q", "in_proj_weight"):
+            continue
+        if last == "in_proj_weight":
+            out = tensors.get(f"{stored}.out_proj.weight")
+            if out is not None and len(shape) == 2 and shape == (3 * shape[1], shape[1]) and out[0].shape == (shape[1],) * 2:
+                parts[module] = Part("attention", shape[1], shape[0], name)
+            continue
+        original = _quantised(stored, tensors)
+        if isinstance(original, str):
+            parts[module] = Part("unknown", reason=original)
+        else:
+            bias = tensors.get(f"{stored}.bias")
+            parts[module] = _part(module, original or shape, None if bias is None else bias[0].shape, name, known)
+    return parts
+
+
+def _notes(config: dict, known: Architecture | None, strangers: int) -> Iterator[str]:
+    if known is None:
+        reason = f"no {CONFIG} is beside it"
+        if config:
+            reason = f"its {CONFIG} names {quoted(config.get('architectures'))}, which is not among the known classes"
+        yield (
+            f"modules are read from the model's file alone, since {reason}: their names are the file's, and modules without "
+            "weights and heads that are tied to an embedding are missing"
+        )
+    elif strangers:
+        yield f"{strangers} tensors of the model are not among those of {known.name}; they are read by their names alone"

@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ class Factor(NamedTuple):
         Number of diagonal blocks, which are stored below each other, of a matrix that is zero elsewhere.
     expert
         Which matrix of a stack it is, or None if the tensor is no stack.
+    columns
+        The first of its columns and the distance to the next, if only some columns of the tensor belong to it.
     """
 
     tensor: Tensor
@@ -44,16 +47,23 @@ class Factor(NamedTuple):
     transposed: bool = False
     blocks: int = 1
     expert: int | None = None
+    columns: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the matrix (of a convolution's: with the kernel's sizes)."""
         shape = self.tensor.shape if self.expert is None else self.tensor.shape[1:]
         shape = shape[::-1] if self.transposed else shape
+        if self.columns is not None:
+            first, step = self.columns
+            shape = (shape[0], len(range(first, shape[1], step)))
         return shape if self.blocks == 1 or len(shape) < 2 else (shape[0], shape[1] * self.blocks)
 
     def matrix(self) -> np.ndarray:
         """Return the matrix in float64, a convolution's with its kernel flattened, diagonal blocks below each other."""
+        if self.columns is not None:
+            first, step = self.columns
+            return _last_read(self.path, self.tensor)[:, first::step]
         if self.expert is None:
             values = read_tensor(self.path, self.tensor)
         else:
@@ -64,6 +74,14 @@ class Factor(NamedTuple):
         return values.T if self.transposed else values
 
 
+_last_read = lru_cache(1)(read_tensor)  # every expert of a stack takes its columns from one tensor
+
+
+def forget() -> None:
+    """Free the memory of the tensor that was read last for an expert."""
+    _last_read.cache_clear()
+
+
 class Pair(NamedTuple):
     """One adapted module and its factors as stored in the file.
 
@@ -72,15 +90,21 @@ class Pair(NamedTuple):
     name
         The module's name, without PEFT's prefix.
     kind
-        ``"linear"``, ``"convolution"`` or ``"embedding"``.
+        ``"linear"``, ``"convolution"``, ``"embedding"``, or ``"expert"``: one matrix of a stack.
     A, B
         Factors of shapes ``(r, n)`` and ``(m, r)``; of a convolution ``(r, channels, …)`` and ``(m, r, 1, …)``.
+    key
+        The parameter by whose name patterns give its rank and α, None for a module's own weight.
+    stack
+        Number of experts whose factors PEFT drew together with its own.
     """
 
     name: str
     kind: str
     A: Factor
     B: Factor
+    key: str | None = None
+    stack: int = 1
 
 
 def natural(name: str) -> list:
@@ -169,7 +193,7 @@ def check_shapes(pair: Pair, rank: int) -> tuple[int, int]:
         if 0 in factor.shape:
             at = f"{factor.path}: tensor {quoted(factor.tensor.name)}"
             raise AuditError(f"{at}: expected a matrix of rank {rank}, got the empty shape {list(factor.shape)}")
-    sizes = {"linear": (2,), "embedding": (2,), "convolution": (3, 4, 5)}[pair.kind]
+    sizes = {"linear": (2,), "expert": (2,), "embedding": (2,), "convolution": (3, 4, 5)}[pair.kind]
     if len(A) not in sizes or A[0] != rank:
         at = f"{pair.A.path}: tensor {quoted(pair.A.tensor.name)}"
         raise AuditError(f"{at}: expected shape ({rank}, n) as configured, got {list(A)}")

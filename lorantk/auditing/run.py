@@ -7,15 +7,17 @@ from lorantk.auditing.configuration import (
     Settings,
     check_positive,
     check_whole,
-    is_target,
     read_configuration,
     scale_of,
     settings,
 )
 from lorantk.auditing.errors import AuditError
+from lorantk.auditing.experts import of_stack
 from lorantk.auditing.judge import Question, Shape, judge
-from lorantk.auditing.report import Report
+from lorantk.auditing.report import Refused, Report
 from lorantk.auditing.safe_files import WEIGHTS, find
+from lorantk.auditing.selection import Selection, Target, select
+from lorantk.auditing.shared import shared_matrices
 from lorantk.auditing.starts import begin_of, check_init, start
 from lorantk.auditing.summary import summarise
 
@@ -150,26 +152,32 @@ def audit_configuration(path, *, model=None, features=None, features_out=None, d
     if model is not None:
         if features_out is not None:
             raise AuditError(f"{where}: expected no features_out with a model, which already gives the shapes")
-        from lorantk.auditing.models import model_shapes
+        from lorantk.auditing.models import read_model
 
-        every = model_shapes(Path(model), configuration.fan_in_fan_out)
-        shapes = [shape for shape in every if is_target(configuration, shape.name)]
-        if not shapes:
-            raise AuditError(f"{where}: expected target_modules among the modules of {model}, got none of its {len(every)}")
+        selection = select(configuration, read_model(Path(model)))
+        if not selection.targets:
+            reason = "; ".join(f"{name}: {why}" for name, why in list(selection.refused.items())[:3]) or "none of its names"
+            raise AuditError(f"{where}: expected target_modules that PEFT adapts in {model}, got {reason}")
     else:
         check_whole(features, "features")
-        shapes = [Shape("adapter", "linear", features, features_out and check_whole(features_out, "features_out"))]
-    question = question._replace(layers=len(shapes))
+        shape = Shape("adapter", "linear", features, features_out and check_whole(features_out, "features_out"))
+        selection = Selection([Target(shape, shape.name)], {}, configuration)
+    configuration, question = selection.configuration, question._replace(layers=len(selection.targets))
     modules, texts = [], {}
-    for shape in shapes:
-        given = settings(configuration, shape.name)
+    for shape, key, stack, _, caveat in selection.targets:
+        given = settings(configuration, key)
         _check_outputs(word, shape.features_out)
         begin = begin_of(word, shape.kind, given.rank, shape.features_in, whiten=configuration.whiten)
+        begin = begin if stack == 1 else of_stack(begin, word, stack)
         texts[begin.text] = None
         options = {"rslora": configuration.rslora, "variants": configuration.variants, "question": question}
         options["bias"] = configuration.bias
-        modules.append(judge(shape, given, word, begin, **options))
-    return Audit(*summarise(where, "configuration", modules, [*texts, *configuration.variants, *configuration.remarks]))
+        module = judge(shape, given, word, begin, **options)
+        modules.append(module._replace(notes=(*module.notes, caveat)) if caveat else module)
+    refused = tuple(Refused(name, f"{name}: {reason}") for name, reason in selection.refused.items())
+    notes = [*texts, *configuration.variants, *configuration.remarks, *selection.notes]
+    findings = tuple(shared_matrices(selection.shared, modules))
+    return Audit(*summarise(where, "configuration", modules, notes, refused=refused, consistency=findings))
 
 
 def audit_adapter(path, *, model=None, dimension=None, failure=0.01, progress=iter) -> Audit:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lorantk.auditing.configuration import Configuration, Settings, check_alpha, scale_of
 from lorantk.auditing.errors import AuditError, quoted
+from lorantk.auditing.experts import EXPERTS_LIMIT
 from lorantk.auditing.pairs import Factor, Pair, natural, paired
 from lorantk.auditing.report import NAMED, Finding, Refused, Scales
 from lorantk.auditing.tensors import Tensor, read_tensor
@@ -24,9 +25,6 @@ METHODS = {
     r"prompt_embeddings|prompt_encoder": "prompt tuning",
 }
 ANY = re.compile("|".join(METHODS))
-
-
-EXPERTS_LIMIT = 4096  # of one stack
 
 
 class Saved(NamedTuple):
@@ -144,7 +142,7 @@ def experts(pair: Pair | Refused) -> list[Pair | Refused]:
             Refused(pair.name, f"{pair.A.path}: module {quoted(pair.name)}: expected stacks of as many experts, got {shapes}")
         ]
     parts = ((pair.A._replace(expert=e, transposed=False), pair.B._replace(expert=e, transposed=False)) for e in range(count))
-    return [Pair(f"{pair.name}[{e}]", "linear", *factors) for e, factors in enumerate(parts)]
+    return [Pair(f"{pair.name}[{e}]", "expert", *factors) for e, factors in enumerate(parts)]
 
 
 def scalar(tensor: Tensor, path: Path) -> float:

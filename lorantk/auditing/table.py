@@ -34,7 +34,7 @@ def rows(report: Report, every: bool = False) -> list[Row]:
         return [Row(module.name, module, 1) for module in report.modules]
     groups = {}
     for module in report.modules:
-        name = re.sub(r"(?<![^.])\d+(?![^.])", "*", module.name)
+        name = re.sub(r"(?<![^.\[])\d+(?![^.\]])", "*", module.name)
         key = (name, module.rank, module.features_in, module.features_out, module.scale, module.order)
         groups.setdefault(key, []).append(module)
     found = []

@@ -78,7 +78,10 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
     if report.consistency or report.refused:
         out += ["", "What the files say besides"]
         out += [_wrapped(f"{entry.text}. {entry.advice[0].upper()}{entry.advice[1:]}.", "  ") for entry in report.consistency]
-        out += [_wrapped(f"not audited: {entry.reason}", "  ") for entry in report.refused]
+        spoilt = report.refused if every else report.refused[:ROWS]
+        out += [_wrapped(f"not audited: {entry.reason}", "  ") for entry in spoilt]
+        if len(spoilt) < len(report.refused):
+            out.append(f"  … and {len(report.refused) - len(spoilt)} further modules: --all shows them")
     notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]
     if len(notes) > ROWS and not every:
         notes = [*notes[:ROWS], f"… and {len(notes) - ROWS} further notes on modules: --all shows them"]

@@ -6,7 +6,7 @@ import re
 import pytest
 from auditing.written import CONFIGURATION
 
-from lorantk.auditing.configuration import is_target, read_configuration, settings
+from lorantk.auditing.configuration import read_configuration, settings
 from lorantk.auditing.errors import AuditError
 
 
@@ -41,7 +41,12 @@ def configured(folder, **changes):
         ({"init_lora_weights": 3}, "expected true, false or a name as 'init_lora_weights'"),
         ({"eva_config": 3}, "expected an object as 'eva_config'"),
         ({"layers_to_transform": ["x"]}, "expected whole numbers as 'layers_to_transform'"),
-        ({"target_parameters": ["mlp.experts"]}, "expected adapters on modules, got target_parameters"),
+        ({"target_parameters": [1]}, "expected a string or a list of strings as 'target_parameters'"),
+        ({"layer_replication": [[0]]}, "expected a list of pairs as 'layer_replication'"),
+        ({"layer_replication": [[0, 2.5]]}, "expected layers of at most 1000 as 'layer_replication'"),
+        ({"layer_replication": [[0, 10**9]]}, "expected layers of at most 1000 as 'layer_replication'"),
+        ({"ensure_weight_tying": 1}, "expected true or false as 'ensure_weight_tying'"),
+        ({"trainable_token_indices": 3}, "expected a list or an object as 'trainable_token_indices'"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_file_and_key(changes, message, tmp_path):
@@ -86,35 +91,15 @@ def test_patterns_match_as_in_peft(tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    ("changes", "names"),
-    [
-        ({"target_modules": ["q"]}, {"layers.0.q", "layers.1.q"}),
-        ({"target_modules": ["layers.0.q", "v"]}, {"layers.0.q", "layers.0.v", "layers.1.v"}),
-        ({"target_modules": r".*\.1\.[qv]"}, {"layers.1.q", "layers.1.v"}),
-        ({"target_modules": ["q", "v"], "exclude_modules": ["layers.0.q"]}, {"layers.1.q", "layers.0.v", "layers.1.v"}),
-        ({"target_modules": ["q", "v"], "exclude_modules": r".*\.q"}, {"layers.0.v", "layers.1.v"}),
-        ({"target_modules": ["q"], "layers_to_transform": 1}, set()),  # PEFT wants a name before "layers"
-        ({"target_modules": ["q", "head"], "modules_to_save": ["layers"]}, {"head"}),
-        ({"target_modules": "ALL-linear", "exclude_modules": ["q"]}, {"layers.0.v", "layers.1.v", "head"}),
-    ],
-)
-def test_targets_are_found_as_in_peft(changes, names, tmp_path):
-    every = ("layers.0.q", "layers.0.v", "layers.1.q", "layers.1.v", "head", "lm_head", "wte")
-    configuration = configured(tmp_path, **changes)
-    assert {name for name in every if is_target(configuration, name)} == names
-
-
-@pytest.mark.parametrize("pattern", [None, "layers", ["h", "layers"]])
-def test_layers_are_counted_by_the_first_number(pattern, tmp_path):
-    configuration = configured(tmp_path, target_modules=["q"], layers_to_transform=[1], layers_pattern=pattern)
-    names = ("model.layers.1.q", "model.layers.1.experts.0.q", "model.layers.0.experts.1.q")
-    assert [is_target(configuration, name) for name in names] == [True, True, False]
-
-
-def test_missing_targets_and_variants_are_reported(tmp_path):
-    with pytest.raises(AuditError, match="expected target_modules, .* got none"):
-        is_target(configured(tmp_path, target_modules=None), "q")
+def test_variants_are_reported(tmp_path):
     [text] = configured(tmp_path, use_dora=True).variants
     assert re.match("DoRA", text)
     assert configured(tmp_path, use_dora=False, velora_config=None).variants == ()
+
+
+def test_no_targets_and_no_layers_are_not_an_empty_list(tmp_path):
+    configuration = configured(tmp_path, target_modules=None)
+    assert (configuration.targets, configuration.layers, configuration.tokens) == (None, None, ())
+    configuration = configured(tmp_path, target_modules=[], layers_to_transform=[], trainable_token_indices=[3])
+    assert (configuration.targets, configuration.layers, configuration.tokens) == ((), (), ("",))
+    assert configured(tmp_path, layers_to_transform=2, trainable_token_indices={"embed": [1]})[-1] == ("embed",)

@@ -262,8 +262,8 @@ def test_a_configuration_is_audited_with_the_models_shapes(tmp_path):
         "wte": (4, 100, 32, 2.0, "embedding"),
     }
     assert report.overall.parameters == 4 * 56 + 2 * 48 + 4 * 132
-    path.write_text(json.dumps(content | {"fan_in_fan_out": True}))
-    assert {m.name: m.features_in for m in audit_configuration(path, model=tmp_path).modules}["layers.0.v"] == 16
+    path.write_text(json.dumps(content | {"fan_in_fan_out": True}))  # PEFT goes by the module, which has no bias: no Conv1D
+    assert {m.name: m.features_in for m in audit_configuration(path, model=tmp_path).modules}["layers.0.v"] == 32
     assert audit_configuration(path, features=32).modules[0].features_in == 32
 
 

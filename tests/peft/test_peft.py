@@ -1,4 +1,4 @@
-"""The stored adapters, against PEFT itself: `make peft` first sets up PEFT and makes the adapters again."""
+"""What is stored of PEFT, against PEFT itself: `make peft` first sets it up and makes everything again."""
 
 import json
 import re
@@ -42,6 +42,12 @@ def test_versions_are_those_of_the_environment():
     assert {name: number.partition("+")[0] for name, number in kept.items()} == {
         name: number.partition("+")[0] for name, number in made.items()
     }
+
+
+@pytest.mark.parametrize("kept", ["expected/selections.json", "lorantk/auditing/architectures.json"])
+def test_selections_and_classes_are_those_of_the_environment(kept):
+    made = ROOT / "_build/peft" / Path(kept).name
+    assert made.read_text() == (ROOT / kept).read_text(), f"copy {made.relative_to(ROOT)} to {kept} if PEFT changed"
 
 
 def test_every_documented_start_is_among_the_adapters():
