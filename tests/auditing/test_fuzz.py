@@ -4,6 +4,7 @@ By default this takes a minute at most. `make fuzz SECONDS=3600` goes on for an 
 """
 
 import json
+import math
 import os
 import resource
 import struct
@@ -12,11 +13,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from auditing.headers import model
 from auditing.written import CONFIGURATION, factors, raw, safetensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorantk import audit_adapter
+from lorantk import audit_adapter, audit_configuration
 from lorantk.auditing.errors import AuditError
 from lorantk.auditing.sarif import sarif
 
@@ -146,6 +148,93 @@ def test_any_finite_weights(A, B, alpha, init):
     A, B = np.array(A[: len(A) // 4 * 4], "f4").reshape(4, -1), np.array(B[: len(B) // 4 * 4], "f4").reshape(-1, 4)
     content = safetensors({"x.q.lora_A.weight": A, "x.q.lora_B.weight": B})
     assert audited(content, written(CONFIGURATION | {"lora_alpha": alpha, "init_lora_weights": init})) is not None
+
+
+PARTS = st.sampled_from(
+    [
+        "model",
+        "layers",
+        "h",
+        "encoder",
+        "bert",
+        "0",
+        "1",
+        "٣",
+        "9" * 30,
+        "experts",
+        "mlp",
+        "self_attn",
+        "q_proj",
+        "w1",
+        "embed_tokens",
+    ]
+    + ["lm_head", "gate", "gate_up_proj", "down_proj", "base_layer", "attention", "query", "", "é"]
+)
+LASTS = [
+    "weight",
+    "bias",
+    "qweight",
+    "scales",
+    "g_idx",
+    "in_proj_weight",
+    "weight_packed",
+    "weight.quant_state.bitsandbytes__nf4",
+]
+TENSORS = st.dictionaries(
+    st.tuples(st.lists(PARTS, max_size=6), st.sampled_from([*LASTS, "out_proj.weight", "gate_up_proj", "down_proj"])).map(
+        lambda name: ".".join([*name[0], name[1]])
+    ),
+    st.tuples(st.sampled_from(["F32", "U8", "I32", "F8_E4M3", "BOOL"]), st.lists(st.integers(0, 12), max_size=4).map(tuple)),
+    max_size=12,
+)
+CLASSES = st.sampled_from(
+    ["LlamaForCausalLM", "MixtralForCausalLM", "GPT2LMHeadModel", "T5ForConditionalGeneration", "LlavaForConditionalGeneration"]
+    + ["ViTForImageClassification", "Qwen3MoeForCausalLM", "GptOssForCausalLM", "ResNetForImageClassification", "None"]
+)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "target_modules": st.lists(PARTS, max_size=4) | st.sampled_from(["all-linear", ".*", r".*\.[01]\..*", "(", ""]) | JSON,
+        "target_parameters": st.lists(PARTS, max_size=2) | JSON,
+        "exclude_modules": st.lists(PARTS, max_size=2) | st.sampled_from([".*q_proj", "("]) | JSON,
+        "modules_to_save": st.lists(PARTS, max_size=2) | JSON,
+        "layers_to_transform": st.integers(-1, 3) | st.lists(st.integers(0, 2), max_size=2) | JSON,
+        "layers_pattern": PARTS | st.lists(PARTS, max_size=2) | JSON,
+        "layer_replication": st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=2), max_size=3) | JSON,
+        "rank_pattern": st.dictionaries(PARTS, st.integers(1, 8), max_size=2),
+        "trainable_token_indices": st.just([1]) | st.dictionaries(PARTS, st.just([1]), max_size=2) | JSON,
+        "task_type": st.sampled_from(["SEQ_CLS", "TOKEN_CLS", "CAUSAL_LM"]) | JSON,
+        "ensure_weight_tying": st.booleans(),
+        "lora_bias": st.booleans(),
+        "use_dora": st.booleans(),
+    },
+)
+
+
+@fuzz
+@given(
+    tensors=TENSORS,
+    options=OPTIONS,
+    name=CLASSES,
+    beside=st.dictionaries(st.sampled_from(["tie_word_embeddings", "model_type"]), st.booleans() | st.just("llama") | JSON),
+    state=st.binary(max_size=40) | JSON.map(written),
+)
+def test_any_model_and_any_options(tensors, options, name, beside, state):
+    with tempfile.TemporaryDirectory() as folder:
+        data = {key: state[: math.prod(shape)] for key, (_, shape) in tensors.items() if "quant_state" in key}
+        config = {"architectures": [name]} | beside if name != "None" else None
+        path = model(Path(folder), tensors, config, data) / "adapter_config.json"
+        path.write_bytes(written(CONFIGURATION | options))
+        try:
+            report = audit_configuration(path, model=folder)
+        except AuditError as error:
+            message = str(error)
+            assert len(message.splitlines()) == 1
+            assert len(message) < 3000
+            return
+        json.dumps(report.to_dict(), allow_nan=False)
+        assert str(report)
+        assert len(report.modules) + len(report.refused) < 10_000
 
 
 def test_the_good_file_is_audited():
