@@ -4,7 +4,7 @@ from html import escape
 
 from lorantk.auditing.drawings import spectrum, values
 from lorantk.auditing.report import Report
-from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, rows, verdict
+from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, refusals, rows, verdict
 
 STYLE = """
 .lorantk-audit{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:62rem}
@@ -41,7 +41,7 @@ def fragment(report: Report, every: bool = False) -> str:
         lines = [(", ".join(labels[:3]) + (" …" if len(labels) > 3 else ""), text) for text, labels in remedies.items()]
         parts.append(f"<p>What would bring modules into order {kind}:</p>" + _table((), lines, "words"))
     said = [(entry.level, f"{entry.text}. {entry.advice[0].upper()}{entry.advice[1:]}.") for entry in report.consistency]
-    said += [("not audited", entry.reason) for entry in report.refused]
+    said += [("not audited", reason) for reason in refusals(report)]
     if said:
         parts.append("<p>What the files say besides:</p>" + _table((), said, "words"))
     notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]

@@ -28,20 +28,32 @@ class Row(NamedTuple):
     count: int
 
 
+def _starred(name: str) -> str:
+    """Return a name with its numbers written as ``*``."""
+    return re.sub(r"(?<![^.\[])\d+(?![^.\]])", "*", name)
+
+
 def rows(report: Report, every: bool = False) -> list[Row]:
     """Return the report's rows: similar modules grouped, or with `every` one row for each module."""
     if every:
         return [Row(module.name, module, 1) for module in report.modules]
     groups = {}
     for module in report.modules:
-        name = re.sub(r"(?<![^.\[])\d+(?![^.\]])", "*", module.name)
-        key = (name, module.rank, module.features_in, module.features_out, module.scale, module.order)
+        key = (_starred(module.name), module.rank, module.features_in, module.features_out, module.scale, module.order)
         groups.setdefault(key, []).append(module)
     found = []
     for (name, *_), members in groups.items():
         worst = max(members, key=lambda member: deciding(member) or 0.0)
         found.append(Row(name if len(members) > 1 else members[0].name, worst, len(members)))
     return found
+
+
+def refusals(report: Report) -> list[str]:
+    """Return why modules were refused, one text for those that differ only in their numbers."""
+    texts: dict[str, list[str]] = {}
+    for name, reason in report.refused:
+        texts.setdefault(reason.replace(name, _starred(name)), []).append(reason)
+    return [f"{text} (×{len(reasons)})" if len(reasons) > 1 else reasons[0] for text, reasons in texts.items()]
 
 
 def number(value: float | None) -> str:

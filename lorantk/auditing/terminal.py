@@ -6,7 +6,7 @@ import textwrap
 import time
 
 from lorantk.auditing.report import Report
-from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, rows, verdict
+from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, refusals, rows, verdict
 
 COLOURS = {True: "32", False: "31", None: "33"}  # green, red, yellow; the words say the same
 ROWS = 40
@@ -78,10 +78,10 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
     if report.consistency or report.refused:
         out += ["", "What the files say besides"]
         out += [_wrapped(f"{entry.text}. {entry.advice[0].upper()}{entry.advice[1:]}.", "  ") for entry in report.consistency]
-        spoilt = report.refused if every else report.refused[:ROWS]
-        out += [_wrapped(f"not audited: {entry.reason}", "  ") for entry in spoilt]
-        if len(spoilt) < len(report.refused):
-            out.append(f"  … and {len(report.refused) - len(spoilt)} further modules: --all shows them")
+        spoilt = [entry.reason for entry in report.refused] if every else refusals(report)
+        out += [_wrapped(f"not audited: {reason}", "  ") for reason in (spoilt if every else spoilt[:ROWS])]
+        if len(spoilt) > ROWS and not every:
+            out.append(f"  … and {len(spoilt) - ROWS} further reasons: --all shows them")
     notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]
     if len(notes) > ROWS and not every:
         notes = [*notes[:ROWS], f"… and {len(notes) - ROWS} further notes on modules: --all shows them"]

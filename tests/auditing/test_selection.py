@@ -229,6 +229,31 @@ def test_a_report_names_what_is_refused(tmp_path):
         audit_configuration(path, model=folder)
 
 
+def test_a_partly_packed_model_is_audited_where_it_can_be(tmp_path):
+    tensors = {
+        Q[0].replace("q_proj", "q_proj.qweight"): ("I32", (4, 32)),
+        Q[0].replace("q_proj", "q_proj.scales"): ("F16", (1, 32)),
+    }
+    found = selected(tmp_path, tensors | {"lm_head.weight": (64, 32)}, None, target_modules=["q_proj", "lm_head"])
+    assert names(found) == {"lm_head"}
+    assert "packed as qweight" in found.refused[Q[0]]
+
+
+def test_experts_without_a_class_are_refused_by_name(tmp_path):
+    tensors = {f"model.layers.0.mlp.experts.{e}.{name}.weight": (16, 32) for e in range(3) for name in ("gate_proj", "up_proj")}
+    folder = model(tmp_path, tensors | {"model.layers.0.mlp.gate.weight": (3, 32), f"{Q[0]}.weight": (32, 32)})
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps(CONFIGURATION | {"target_modules": "all-linear"}))
+    report = audit_configuration(path, model=folder)
+    assert [module.name for module in report.modules] == [Q[0]]
+    assert len(report.refused) == 7
+    text = " ".join(str(report).split())
+    assert "model.layers.*.mlp.experts.*.gate_proj: one matrix of an expert: Transformers 5 stacks" in text
+    assert text.count("one matrix of an expert") == 2  # three experts each
+    assert text.count("(×3)") == 2
+    assert "model.layers.0.mlp.gate: its 3 × 32 matrix may be" in text
+
+
 def test_shapes_are_those_of_every_matrix_that_could_be_adapted(tmp_path):
     found = shapes(configured(layer_replication=[[0, 1], [0, 1]]), read_model(model(tmp_path / "a", LLAMA, CLASS)))
     assert {name: shape for name, shape in found.items() if shape} == {
