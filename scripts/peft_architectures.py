@@ -103,9 +103,13 @@ def tree(model):
 
 
 def stored(model):
-    """Return how files name tensors: beginnings of names that differ, and the parts of which loading makes one parameter."""
+    """Return how files name tensors.
+
+    Beginnings of names that differ, the parts of which loading makes one parameter, and what is related in other ways: tensors of
+    the file, and modules of the model.
+    """
     if not get_model_conversion_mapping(model, add_legacy=False):
-        return {}, {}
+        return {}, {}, [], []
     first = {}
     for name, tensor in model.state_dict().items():
         first.setdefault(pattern(name), (name, tensor))
@@ -128,7 +132,26 @@ def stored(model):
             beginnings[".".join(theirs)] = ".".join(ours)
     # A name that one of these beginnings would change wrongly stands there in full: the longest counts.
     beginnings |= {source: target for source, target in pairs.items() if renamed(source, beginnings) != target}
-    return beginnings, made
+    try:
+        every = {pattern(name) for name in revert_weight_conversion(model, model.state_dict())}
+    except Exception:
+        every = set()
+    lost = every - pairs.keys() - {source for found in made.values() for source in found}
+    known = {*pairs.values(), *made}
+    return beginnings, made, sorted(lost), sorted({name.rpartition(".")[0] for name in first if name not in known})
+
+
+def repeated(model):
+    """Return the modules of numbered layers that use the weight of another module, so that a file may not contain it."""
+    groups = defaultdict(set)
+    try:
+        model.tie_weights()
+    except Exception:
+        return []
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        groups[id(parameter)].add(name)
+    names = {name for group in groups.values() if len(group) > 1 for name in group if "*" in pattern(name)}
+    return sorted({pattern(name.rpartition(".")[0]) for name in names})
 
 
 def renamed(name, beginnings):
@@ -165,7 +188,7 @@ def facts(kind, model):
             ends.append(names.get(id(getattr(model, f"get_{which}_embeddings")())))
         except Exception:
             ends.append(None)
-    beginnings, made = stored(model)
+    beginnings, made, lost, split = stored(model)
     moved = {name for name, module in model.named_modules() if getattr(module, "is_transposed", False)}
     base = _MODEL_TO_CONVERSION_PATTERN.get(kind) if get_checkpoint_conversion_mapping(kind) is not None else None
     found = {
@@ -176,6 +199,8 @@ def facts(kind, model):
         "tie": bool(getattr(model.config, "tie_word_embeddings", False)),
         "files": beginnings,
         "made": made,
+        "lost": lost,
+        "open": sorted({*split, *repeated(model)}),
         "transposed": sorted({pattern(name) for name in moved}),
         "experts": base if base in _MOE_TARGET_MODULE_MAPPING else None,
         "tree": tree(model),

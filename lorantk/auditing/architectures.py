@@ -32,6 +32,8 @@ class Architecture(NamedTuple):
         Beginnings of names in a checkpoint, and what loading makes of them.
     made
         Parameters that loading makes of several tensors of a checkpoint, such as the matrices of all experts.
+    lost, open
+        Tensors of a checkpoint that loading splits or joins in other ways, and modules made of them or of other modules' weights.
     transposed
         Modules whose stacked matrices are inputs by outputs.
     experts
@@ -48,6 +50,8 @@ class Architecture(NamedTuple):
     tied: tuple[tuple[str, ...], ...] = ()
     files: dict[str, str] = {}
     made: dict[str, list[str]] = {}
+    lost: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
     transposed: tuple[str, ...] = ()
     experts: str | None = None
 
@@ -90,7 +94,7 @@ def architecture(name: str) -> Architecture | None:
     entry, kinds = _full(_table()["classes"][name]), {}
     _kinds(entry.pop("tree"), "", kinds)
     del kinds[""]
-    for key in ("tied", "transposed"):
+    for key in ("tied", "transposed", "lost", "open"):
         entry[key] = tuple(tuple(value) if isinstance(value, list) else value for value in entry.get(key, ()))
     return Architecture(name=name, kinds=kinds, **entry)
 

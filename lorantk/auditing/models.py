@@ -21,6 +21,7 @@ SHARDS_LIMIT = 10_000
 GAPS_LIMIT = 10_000
 QUANT_STATE_LIMIT = 2**16  # bytes; bitsandbytes writes a few hundred
 ADAPTABLE = ("linear", "embedding", "convolution", "attention")
+NORMALISED = (".parametrizations.weight.original1", ".weight_v")  # the matrix, where its norms are kept apart
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 EXPERTS = (
     "one matrix of an expert: Transformers 5 stacks those of all experts into one parameter, which PEFT adapts as a whole; a "
@@ -60,7 +61,7 @@ class Part(NamedTuple):
 OWN_KIND = Part("unsupported", reason="a module of its own kind, which PEFT refuses to adapt")
 CONTAINER = Part("unsupported", reason="it has no matrix of its own: PEFT refuses to adapt it")
 EMPTY = Part("unsupported", reason="it has no weights: PEFT refuses to adapt it")
-JOINED = Part("unknown", reason="loading makes it of several tensors of the file, in a way that the audit does not know")
+JOINED = Part("unknown", reason="loading makes it of tensors of the file in a way that the audit does not know")
 ABSENT = Part("unknown", reason="the file does not contain its weight, and so not its shape")
 
 
@@ -133,9 +134,14 @@ def _filled(beginning: str, numbers: list[str]) -> str:
     return ".".join(next(left, part) if part == "*" else part for part in beginning.split("."))
 
 
+def _candidates(name: str, known: Architecture) -> tuple[str, ...]:
+    """Return a tensor's name as it stands, with the prefix of the model inside a class with a head, and without it."""
+    return name, f"{known.prefix}.{name}", name.removeprefix(f"{known.prefix}.")
+
+
 def _loaded(name: str, known: Architecture) -> str | None:
     """Return the parameter that a tensor of the file becomes, None if the class has no such module."""
-    for candidate in (name, f"{known.prefix}.{name}", name.removeprefix(f"{known.prefix}.")):
+    for candidate in _candidates(name, known):
         parts, stars = candidate.split("."), pattern(candidate).split(".")
         for length in range(len(parts), 0, -1):
             target = known.files.get(".".join(stars[:length]))
@@ -154,7 +160,7 @@ def _stacks(names: list[str], known: Architecture) -> dict[str, dict[str, list[s
     sources = {source: target for target, every in known.made.items() for source in every}
     found: dict[str, dict[str, list[str]]] = {}
     for name in names:
-        for candidate in (name, f"{known.prefix}.{name}", name.removeprefix(f"{known.prefix}.")):
+        for candidate in _candidates(name, known):
             source = pattern(candidate)
             if source in sources:
                 numbers = [part for part, star in zip(candidate.split("."), source.split("."), strict=True) if star == "*"]
@@ -284,19 +290,22 @@ def _add_absent(parts: dict[str, Part], known: Architecture) -> None:
     instances: dict[str, list[str]] = {"": [""]}
     for name in parts:
         instances.setdefault(pattern(name), []).append(name)
+    around = {*known.open, *_containers(known.open)}
     for module, letters in known.kinds.items():
-        if "*" in module and "-" not in letters:  # as many as the file has
+        if "*" in module and "-" not in letters and module not in around:  # as many as the file has
             continue
-        part = EMPTY if "-" in letters else CONTAINER if letters in ("o", "W") else ABSENT
-        if part is ABSENT and "L" not in letters:
-            part = ABSENT._replace(kind="unsure")
+        part = JOINED if module in known.open else ABSENT
+        if "-" in letters or letters in ("o", "W"):
+            part = EMPTY if "-" in letters else CONTAINER
+        elif "L" not in letters:
+            part = part._replace(kind="unsure")
         parent, _, last = module.rpartition(".")
         for above in instances.get(parent, ()):
             prefix = f"{above}." if above else ""
             names = [prefix + last]
             if last == "*":  # gaps between the members of a sequence
                 inside = [int(name[len(prefix) :]) for name in instances.get(module, ()) if name.startswith(prefix)]
-                names = [f"{prefix}{i}" for i in range(min(max(inside, default=0), GAPS_LIMIT))]
+                names = [f"{prefix}{i}" for i in range(min(max(inside, default=0), GAPS_LIMIT))] or [f"{prefix}*"]
             for name in names:
                 if name not in parts:
                     parts[name] = part
@@ -413,6 +422,7 @@ def _loading(tensors: dict[str, tuple[Tensor, Path]], known: Architecture | None
         return Loading({name: name for name in own}, own)
     stacks = _stacks(list(own), known)
     used = {name for sources in stacks.values() for every in sources.values() for name in every}
+    used |= {name for name in own if any(pattern(candidate) in known.lost for candidate in _candidates(name, known))}
     loaded = {name: _loaded(name, known) for name in own if name not in used}
     strangers = sum(target is None and not name.endswith(BUFFERS) for name, target in loaded.items())
     names = {name: target or name for name, target in loaded.items()}
@@ -432,6 +442,9 @@ def _parts(tensors: dict[str, tuple[Tensor, Path]], names: dict[str, str], known
     for name, loaded in names.items():
         module, _, last = loaded.rpartition(".")
         stored, shape = name.removesuffix(f".{last}"), tensors[name][0].shape
+        for end in NORMALISED:
+            if loaded.endswith(end):
+                module, last, stored = loaded.removesuffix(end), "weight", name.removesuffix(end)
         if not module or last not in ("weight", "qweight", "weight_packed", "W_q", "in_proj_weight"):
             continue
         if last == "in_proj_weight":
