@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.theory.conditions import sharp_value, start_variance
+from lorantk.theory.conditions import default_variance, sharp_value
 
 KNOWN = ("true", "false", "gaussian", "orthogonal", "eva", "mica", "olora", "pissa", "corda", "loftq", "lora_ga")
 
@@ -93,16 +93,16 @@ def start(word: str, rank: int, features: int, *, variance: float | None = None,
     whiten
         EVA's option.
     """
-    uniform = Factor("iid", start_variance("kaiming-uniform", rank, features))
+    uniform = Factor("iid", default_variance("kaiming-uniform", rank, features))
     if variance is not None:
         return Start(Factor("iid", variance), ZERO, True, "A with independent entries of the given variance, B = 0")
     if word == "true":
         return Start(uniform, ZERO, True, "Kaiming uniform A with a = √5, of variance 1/(3n), and B = 0")
     if word == "gaussian":
-        A = Factor("iid", start_variance("gaussian", rank, features))
+        A = Factor("iid", default_variance("gaussian", rank, features))
         return Start(A, ZERO, True, "Gaussian A of standard deviation 1/r, B = 0")
     if word == "false":
-        B = Factor("iid", start_variance("kaiming-uniform", rank, rank))
+        B = Factor("iid", default_variance("kaiming-uniform", rank, rank))
         return Start(uniform, B, True, "both factors Kaiming uniform, B ≠ 0: the model starts at W₀ + sBA")
     if word == "orthonormal":
         return Start(ORTHONORMAL, ZERO, True, "A with orthonormal rows, B = 0: exact at every size")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from lorantk.theory.conditions import start_variance
+from lorantk.theory.conditions import default_variance
 from lorantk.theory.laws import check_law, check_variance, sample_matrix
 from lorantk.theory.networks import Network, check_roles, init_network
 
@@ -28,7 +28,7 @@ class Adapter:
     law : str
         Law of ``A``, one of `lorantk.theory.laws.LAWS`.
     variance : float or None
-        ``σ_a²``, the variance of A's entries; None for the law's default, see `default_variance`.
+        ``σ_a²``, the variance of A's entries; None for the law's default, see `lorantk.theory.conditions.default_variance`.
     """
 
     rank: int
@@ -63,7 +63,7 @@ def adapter(
     law : str
         Law of A's entries, one of `lorantk.theory.laws.LAWS`.
     variance : float, optional
-        ``σ_a²``; that of `default_variance` where None.
+        ``σ_a²``; that of `lorantk.theory.conditions.default_variance` where None.
 
     Returns
     -------
@@ -97,40 +97,6 @@ def adapter(
     if variance is not None:
         check_variance(variance)
     return Adapter(int(rank), float(scale), law, variance)
-
-
-def default_variance(law: str, rank: int, features: int) -> float:
-    """Return ``σ_a²``, the variance of A's entries that goes with a law when none is given.
-
-    ``1/(3n)`` for ``"kaiming-uniform"`` (PEFT's default, Kaiming uniform with a = √5), ``1/r²`` for ``"gaussian"`` (PEFT's
-    ``init_lora_weights="gaussian"``), ``1/n`` for ``"orthonormal"`` (orthonormal rows) and ``"rademacher"``.
-
-    Parameters
-    ----------
-    law : str
-        One of `lorantk.theory.laws.LAWS`.
-    rank, features : int
-        ``r`` and ``n``, the shape of A.
-
-    Returns
-    -------
-    float
-        ``σ_a²``.
-
-    Raises
-    ------
-    ValueError
-        An unknown law.
-
-    Examples
-    --------
-    >>> from lorantk.theory import adapters
-    >>> laws = ("kaiming-uniform", "gaussian")
-    >>> [1 / adapters.default_variance(law, 8, 1024) for law in laws]
-    [3072.0, 64.0]
-    """
-    check_law(law)
-    return start_variance(law, rank, features)
 
 
 def entry_variance(config: Adapter, features: int) -> float:

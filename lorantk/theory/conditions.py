@@ -10,10 +10,11 @@ import math
 import numpy as np
 
 
-def start_variance(law: str, rank: int, features: int) -> float:
-    """Return ``σ_a²`` of a law of A when none is given, as `lorantk.theory.adapters.default_variance`; nothing is checked.
+def default_variance(law: str, rank: int, features: int) -> float:
+    """Return ``σ_a²``, the variance of A's entries that goes with a law when none is given.
 
-    ``1/(3n)`` for ``"kaiming-uniform"``, ``1/r²`` for ``"gaussian"``, ``1/n`` otherwise.
+    ``1/(3n)`` for ``"kaiming-uniform"`` (PEFT's default, Kaiming uniform with a = √5), ``1/r²`` for ``"gaussian"`` (PEFT's
+    ``init_lora_weights="gaussian"``), ``1/n`` for ``"orthonormal"`` (orthonormal rows) and ``"rademacher"``.
 
     Parameters
     ----------
@@ -27,13 +28,24 @@ def start_variance(law: str, rank: int, features: int) -> float:
     float
         ``σ_a²``.
 
+    Raises
+    ------
+    ValueError
+        An unknown law.
+
     Examples
     --------
     >>> from lorantk.theory import conditions
-    >>> conditions.start_variance("gaussian", 8, 1024) == 1 / 64
-    True
+    >>> laws = ("kaiming-uniform", "gaussian")
+    >>> [1 / conditions.default_variance(law, 8, 1024) for law in laws]
+    [3072.0, 64.0]
     """
-    return {"kaiming-uniform": 1 / (3 * features), "gaussian": 1 / rank**2}.get(law, 1 / features)
+    variances = {"gaussian": 1 / rank**2, "kaiming-uniform": 1 / (3 * features), "rademacher": 1 / features}
+    variances["orthonormal"] = 1 / features
+    if law not in variances:
+        msg = f"law must be one of {', '.join(variances)}; got {law!r}"
+        raise ValueError(msg)
+    return variances[law]
 
 
 def sharp_value(q: float, ratio: float) -> float:

@@ -5,7 +5,8 @@ import pytest
 
 from lorantk.auditing.errors import AuditError
 from lorantk.auditing.starts import KNOWN, check_init, embedding_start, expected_top, start
-from lorantk.theory.adapters import adapter, default_variance
+from lorantk.theory.adapters import adapter
+from lorantk.theory.conditions import default_variance
 
 RANK, N, M = 16, 1024, 768
 

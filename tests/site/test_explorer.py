@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lorantk.theory import delta, projection, random_matrices
-from lorantk.theory.adapters import adapter, default_variance
+from lorantk.theory.adapters import adapter
+from lorantk.theory.conditions import default_variance
 from lorantk.theory.laws import sample_matrix
 from lorantk.theory.order import mean_factor
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lorantk.theory import networks
-from lorantk.theory.adapters import adapt, adapter, default_variance, init_adapted, sample_A
+from lorantk.theory.adapters import adapt, adapter, init_adapted, sample_A
+from lorantk.theory.conditions import default_variance
 
 
 def test_scale_is_alpha_over_r_and_alpha_over_root_r_for_rslora():
