@@ -181,15 +181,20 @@ def ridge_spread(
     moment, bound = 0.0, 0.0
     prediction, prediction_bound = np.zeros(len(k)), np.zeros(len(k))
     for (D, Phi), (d, h) in zip(layers, new, strict=True):
-        T = D.T @ (R * (Phi @ Phi.T)) @ D
-        G = np.einsum("pa,pi->pai", D, Phi).reshape(len(D), -1)
-        M = (G.T @ R @ G).reshape(D.shape[1], Phi.shape[1], D.shape[1], Phi.shape[1])
-        moment += np.einsum("aibj,biaj->", M, M, optimize=True) + (T**2).sum()
+        backward, forward = _products((D, Phi), (D, Phi))
+        T = D.T @ (R * forward) @ D
+        # Σ M_{ai,bj} M_{bi,aj} with M = GᵀRG, whose (mn)² entries are never formed
+        crossed = 0.0
+        for p in range(len(D)):
+            inner = (backward * R[p]) @ forward
+            crossed += np.sum(forward[p][:, None] * R * backward[p] * inner)
+        moment += (T**2).sum() + crossed
         bound += (T**2).sum()
         for t in range(len(k)):
-            Q = np.outer(d[t], h[t]) - np.einsum("p,pa,pi->ai", weights[t], D, Phi, optimize=True)
-            first = np.einsum("ak,bk,ab->", Q, Q, T, optimize=True)
-            prediction[t] += first + np.einsum("aibj,aj,bi->", M, Q, Q, optimize=True)
+            Q = np.outer(d[t], h[t]) - (D * weights[t][:, None]).T @ Phi
+            first = np.sum((Q @ Q.T) * T)
+            turned = D @ Q @ Phi.T
+            prediction[t] += first + np.sum(R * turned * turned.T)
             prediction_bound[t] += 2 * first
     shrunk = np.linalg.eigvalsh(K).clip(0)
     bound += ((shrunk / (shrunk + ridge)) ** 2).sum()

@@ -61,6 +61,24 @@ def test_ridge_moments_are_those_of_draws_and_below_their_bounds():
     assert np.all(found.prediction < found.prediction_bound)
 
 
+def test_ridge_moments_are_those_of_dense_second_moments():
+    """Σ M_{ai,bj} M_{bi,aj} and Σ M_{ai,bj} Q_aj Q_bi with M = GᵀRG formed entry by entry."""
+    K, k = full()
+    R = np.linalg.inv(K + 2.0 * np.eye(4))
+    moment, prediction = 0.0, np.zeros(2)
+    for (D, Phi), (d, h) in zip(LAYERS, NEW, strict=True):
+        G = np.einsum("pa,pi->pai", D, Phi)
+        M = np.einsum("pai,pq,qbj->aibj", G, R, G)
+        T = np.einsum("aibi->ab", M)
+        moment += (T**2).sum() + np.einsum("aibj,biaj->", M, M)
+        for t in range(2):
+            Q = np.outer(d[t], h[t]) - np.einsum("q,qp,pai->ai", k[t], R, G)
+            prediction[t] += np.sum((Q @ Q.T) * T) + np.einsum("aibj,aj,bi->", M, Q, Q)
+    found = closeness.ridge_spread(LAYERS, NEW, K, k, ridge=2.0)
+    assert found.kernel == pytest.approx(moment, rel=1e-11)
+    np.testing.assert_allclose(found.prediction, prediction, rtol=1e-11)
+
+
 def test_the_ridge_bound_holds_on_its_event():
     (K, k), (Ks, ks) = full(), kernels(500)
     ridge = 60.0
