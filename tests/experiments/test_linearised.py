@@ -63,14 +63,23 @@ def test_flips_change_labels_and_the_backdoor_changes_images_too(task):
 def test_the_equivalent_has_the_mean_of_the_samples_and_scatters_like_them(task):
     ranks, draws, rng = {"W1": 6, "W2": 6}, 600, np.random.default_rng(0)
     sampled = linearised.sampled_outputs(task, ranks, 20.0, draws=draws, rng=rng)
-    predicted = linearised.equivalent_outputs(task, ranks, 20.0, draws=draws, rng=rng)
-    mean = linearised.equivalent_outputs(task, ranks, 20.0, draws=1, rng=rng, scatter=False)
-    assert set(predicted) == set(mean) <= set(sampled)
-    for key, found in predicted.items():
+    laws = linearised.equivalent_laws(task, ranks, 20.0)
+    assert set(laws) <= set(sampled)
+    assert {("clean", "test"), ("flips 0.3", "test"), ("clean", "stamped"), ("patch", "stamped")} == set(laws)
+    for key, (mean, covariance) in laws.items():
         truth = sampled[key]
-        error = np.sqrt(((truth.mean(axis=0) - mean[key][0]) ** 2).mean())
+        error = np.sqrt(((truth.mean(axis=0) - mean) ** 2).mean())
         assert error < 0.25 * np.sqrt(truth.var(axis=0).mean())
-        assert found.var(axis=0).mean() == pytest.approx(truth.var(axis=0).mean(), rel=0.25)
+        assert np.einsum("tcc->tc", covariance).mean() == pytest.approx(truth.var(axis=0).mean(), rel=0.25)
+
+
+def test_gaussian_outputs_have_the_law_asked_for():
+    root = np.random.default_rng(2).standard_normal((3, 5, 5))
+    law = linearised.Law(np.arange(15.0).reshape(3, 5), root @ root.transpose(0, 2, 1))
+    outputs = linearised.gaussian_outputs({"key": law}, draws=40_000, rng=np.random.default_rng(3))["key"]
+    centred = outputs - outputs.mean(axis=0)
+    np.testing.assert_allclose(outputs.mean(axis=0), law.mean, atol=0.1)
+    np.testing.assert_allclose(np.einsum("stc,std->tcd", centred, centred) / 40_000, law.covariance, atol=0.3)
 
 
 def test_effects_are_shares_of_images(task):

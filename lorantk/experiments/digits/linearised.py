@@ -1,6 +1,6 @@
 """Poison in the kernel regime: a linearised network with A frozen, fitted by ridge regression, sampled and predicted.
 
-The sampled outputs come from draws of A and know nothing of the deterministic equivalent; `equivalent_outputs` draws from the
+The sampled outputs come from draws of A and know nothing of the deterministic equivalent; `gaussian_outputs` come from the
 Gaussian law with its mean and covariance. Both go through `effects`. Kernels are at ``c = 1``.
 """
 
@@ -40,6 +40,13 @@ class Attack(NamedTuple):
     targets: dict[str, np.ndarray]
     start: dict[str, np.ndarray]
     truth: np.ndarray
+
+
+class Law(NamedTuple):
+    """Mean ``(T, C)`` and covariance ``(T, C, C)`` of the outputs on each test image."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
 
 
 def attack(
@@ -141,34 +148,44 @@ def sampled_outputs(
     return outputs
 
 
-def equivalent_outputs(
-    task: Attack, ranks: Mapping[str, int], ridge: float, *, draws: int, rng: np.random.Generator, scatter: bool = True
-) -> dict[tuple[str, str], Float[np.ndarray, "draws T C"]]:
-    """Return draws from the Gaussian law with the equivalent's mean and covariance, as `sampled_outputs` does from A.
+def equivalent_laws(task: Attack, ranks: Mapping[str, int], ridge: float) -> dict[tuple[str, str], Law]:
+    """Return the equivalent's mean and covariance of the outputs that `sampled_outputs` draws.
 
     Parameters
     ----------
     task, ranks, ridge
         As there.
-    draws, rng
-        Number and source of the draws, independent between test images: only shares of images are needed.
-    scatter
-        Whether to use the covariance; without it every draw is the mean.
     """
-    outputs = {}
+    laws = {}
     for images, fits, tests in _runs(task):
         own = task.layers[images]
         found = equivalents.matrix_equivalent(own, ranks, ridge, tolerance=1e-6)
         for name in fits:
             for test in tests if name in ("clean", "patch") else ["test"]:
-                law = equivalents.predict(
+                mean, covariance = equivalents.predict(
                     found, own, ranks, task.layers[test], task.targets[name], outputs=CLASSES, tolerance=1e-4
                 )
-                mean = law.mean.reshape(-1, CLASSES) + task.start[test]
-                values, vectors = np.linalg.eigh(law.covariance)
-                root = vectors * np.sqrt(values.clip(0))[:, None, :]
-                noise = rng.standard_normal((draws, *mean.shape)) if scatter else np.zeros((1, *mean.shape))
-                outputs[name, test] = mean + np.einsum("tcd,std->stc", root, noise)
+                laws[name, test] = Law(mean.reshape(-1, CLASSES) + task.start[test], covariance)
+    return laws
+
+
+def gaussian_outputs(
+    laws: Mapping[tuple[str, str], Law], *, draws: int, rng: np.random.Generator
+) -> dict[tuple[str, str], Float[np.ndarray, "draws T C"]]:
+    """Return draws from Gaussian laws, independent between test images: only shares of images are needed.
+
+    Parameters
+    ----------
+    laws
+        From `equivalent_laws`.
+    draws, rng
+        Number and source of the draws.
+    """
+    outputs = {}
+    for key, (mean, covariance) in laws.items():
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(values.clip(0))[:, None, :]
+        outputs[key] = mean + np.einsum("tcd,std->stc", root, rng.standard_normal((draws, *mean.shape)))
     return outputs
 
 
@@ -183,7 +200,7 @@ def effects(task: Attack, outputs: Mapping[tuple[str, str], Float[np.ndarray, "d
     task
         The data.
     outputs
-        From `sampled_outputs` or `equivalent_outputs`.
+        From `sampled_outputs` or `gaussian_outputs`.
     """
     correct = {name: (f.argmax(axis=2) == task.truth).mean(axis=1) for (name, test), f in outputs.items() if test == "test"}
     success = {
