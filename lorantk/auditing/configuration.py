@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.patterns import Clock, Pattern
+from lorantk.auditing.patterns import PLAIN, Clock, Pattern, Table
 from lorantk.auditing.safe_files import read_object
 
 # LoRA options that add something to A and B, so that A and B alone do not decide the order.
@@ -138,10 +138,13 @@ def _patterns(content: dict, key: str, check, where: str, clock: Clock) -> tuple
     value = content.get(key) or {}
     if not isinstance(value, dict):
         raise AuditError(f"{where}: expected an object as {key!r}, got {quoted(value)}")
-    return tuple(
-        (compiled(rf"(.*\.)?({name})$", f"{where}: {key}", clock), name, check(entry, f"{where}: {key!r} of {quoted(name)}"))
-        for name, entry in value.items()
-    )
+    found = []
+    for name, entry in value.items():
+        pattern = Pattern(rf"(.*\.)?({name})$", f"{where}: {key}", clock)
+        if not PLAIN.fullmatch(name):
+            pattern.check()
+        found.append((pattern, name, check(entry, f"{where}: {key!r} of {quoted(name)}")))
+    return tuple(found)
 
 
 def _blocks(content: dict, where: str) -> tuple[tuple[str, ...], tuple[str, ...], int]:
@@ -233,10 +236,16 @@ def parse_configuration(content: dict, where: str) -> Configuration:
     )
 
 
+_tables: list[Table] = []  # the last ones, as every module of an adapter asks the same two
+
+
 def hits(patterns: tuple, name: str) -> list[int]:
     """Return which patterns match a name, by place; the first of them decides, as in PEFT."""
-    found = [place for place, (expression, _, _) in enumerate(patterns) if expression.match(name) is not None]
-    return found or [place for place, (_, literal, _) in enumerate(patterns) if literal == name]
+    table = next((table for table in _tables if table.patterns is patterns), None)
+    if table is None:
+        table = Table(patterns)
+        _tables[:] = [table, *_tables[:3]]
+    return table.hits(name) or [place for place, (_, literal, _) in enumerate(patterns) if literal == name]
 
 
 def settings(configuration: Configuration, name: str) -> Settings:

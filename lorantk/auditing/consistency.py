@@ -100,13 +100,16 @@ def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
         expression = compiled(targets, f"{configuration.where}: target_modules", configuration.clock)
         foreign = [name for name in names if expression.fullmatch(name) is None]
     else:
-        parts = {".".join(pieces[i:]) for pieces in (name.split(".") for name in names) for i in range(len(pieces))}
-        if missing := [target for target in targets if target not in parts]:
+        wanted, seen, foreign = set(targets), set(), []
+        for name in names:
+            ends = {name[place:] for place in range(len(name)) if place == 0 or name[place - 1] == "."} & wanted
+            seen |= ends
+            if not ends:
+                foreign.append(name)
+        if missing := [target for target in targets if target not in seen]:
             text = f"{_of(len(missing), len(targets), 'target_modules')} have no tensors in the file: {', '.join(missing[:5])}"
             advice = "check that the file was saved whole; PEFT starts these modules afresh if the model has them"
             found.append(finding("target-without-tensors", text, advice, missing))
-        wanted = set(targets)
-        foreign = [name for name in names if not any(".".join(name.split(".")[i:]) in wanted for i in range(name.count(".") + 1))]
     if foreign:
         text = f"{_of(len(foreign), len(names))} in the file are no target_modules: PEFT ignores their tensors when it loads"
         found.append(finding("tensors-without-target", text, "add them to target_modules", foreign))

@@ -1,4 +1,4 @@
-"""Measure the saved factors of one module, using only the r × r Gram matrices ``A Aᵀ`` and ``BᵀB``."""
+"""Measure the saved factors of one module, from matrices no larger than r × r."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Measures(NamedTuple):
     alphas, betas
         Eigenvalues of ``A Aᵀ`` and of ``BᵀB``, ascending, shape ``(r,)``.
     singular
-        Singular values of ``B A``, ascending, shape ``(r,)``; those below 1e-8 of the largest are rounding errors.
+        Singular values of ``B A``, ascending, shape ``(r,)``; those below 1e-8 of the largest may be rounding errors.
     rows_B
         Share of the rows of B that are not zero.
     """
@@ -33,7 +33,8 @@ class Measures(NamedTuple):
 def measure(A: Callable[[], np.ndarray], B: Callable[[], np.ndarray], blocks: tuple[int, int] = (1, 1)) -> Measures:
     """Return the measures of a pair of factors, each of which a function reads, so that only one is in memory at a time.
 
-    The singular values of ``B A`` are the roots of the eigenvalues of ``(AAᵀ)^{1/2} BᵀB (AAᵀ)^{1/2}``.
+    The singular values of ``B A`` are those of ``R_BᵀR_A`` for any matrices with ``R_A R_Aᵀ = A Aᵀ`` and ``R_B R_Bᵀ = BᵀB``:
+    roots of these r × r matrices, or A and Bᵀ themselves where r exceeds their width.
 
     Parameters
     ----------
@@ -43,23 +44,36 @@ def measure(A: Callable[[], np.ndarray], B: Callable[[], np.ndarray], blocks: tu
         Numbers of diagonal blocks of A and of B, which are stored below each other; 1 for a whole matrix.
     """
     factor = A()
-    gram_A, entries_A = _diagonal([block @ block.T for block in _parts(factor, blocks[0])]), factor.size
+    alphas, root_A = _spectrum(_parts(factor, blocks[0]))
+    entries_A = factor.size
     del factor
     factor = B()
-    gram_B, entries_B = _diagonal([block.T @ block for block in _parts(factor, blocks[1])]), factor.size
-    rows = float(np.mean(factor.any(axis=1)))
+    betas, root_B = _spectrum([block.T for block in _parts(factor, blocks[1])])
+    entries_B, rows = factor.size, float(np.mean(factor.any(axis=1)))
     del factor
-    alphas, vectors = np.linalg.eigh(gram_A)
-    root = (vectors * np.sqrt(np.clip(alphas, 0, None))) @ vectors.T
-    squares = np.linalg.eigvalsh(root @ gram_B @ root)
+    singular = np.linalg.svd(root_B.T @ root_A, compute_uv=False)[::-1]
+    rank = len(alphas)
     return Measures(
-        float(np.trace(gram_A)) / entries_A,
-        float(np.trace(gram_B)) / entries_B,
-        np.clip(alphas, 0, None),
-        np.clip(np.linalg.eigvalsh(gram_B), 0, None),
-        np.sqrt(np.clip(squares, 0, None)),
+        float(alphas.sum()) / entries_A,
+        float(betas.sum()) / entries_B,
+        alphas,
+        betas,
+        np.concatenate([np.zeros(rank - len(singular)), singular]),
         rows,
     )
+
+
+def _spectrum(blocks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the eigenvalues of ``X Xᵀ``, ascending, and R with ``R Rᵀ = X Xᵀ``, for X with these blocks on its diagonal."""
+    rank, width = (sum(block.shape[side] for block in blocks) for side in (0, 1))
+    if rank <= width:
+        gram = _diagonal([block @ block.T for block in blocks])
+        values, vectors = np.linalg.eigh(gram)
+        values = np.clip(values, 0, None)
+        return values, vectors * np.sqrt(values)
+    whole = blocks[0] if len(blocks) == 1 else _diagonal(blocks)
+    values = np.clip(np.linalg.eigvalsh(whole.T @ whole), 0, None)
+    return np.concatenate([np.zeros(rank - width), values]), whole
 
 
 def _parts(factor: np.ndarray, blocks: int) -> list[np.ndarray]:
@@ -67,13 +81,13 @@ def _parts(factor: np.ndarray, blocks: int) -> list[np.ndarray]:
 
 
 def _diagonal(blocks: list[np.ndarray]) -> np.ndarray:
-    """Return the matrix with these square blocks on its diagonal."""
+    """Return the matrix with these blocks, of one shape, on its diagonal."""
     if len(blocks) == 1:
         return blocks[0]
-    size = len(blocks[0])
-    whole = np.zeros((size * len(blocks),) * 2)
+    rows, columns = blocks[0].shape
+    whole = np.zeros((rows * len(blocks), columns * len(blocks)))
     for i, block in enumerate(blocks):
-        whole[i * size : (i + 1) * size, i * size : (i + 1) * size] = block
+        whole[i * rows : (i + 1) * rows, i * columns : (i + 1) * columns] = block
     return whole
 
 

@@ -17,9 +17,10 @@ import weakref
 
 from lorantk.auditing.errors import AuditError, quoted
 
-SECONDS = 2.0  # for all expressions of one configuration; real ones take milliseconds
+SECONDS = 4.0  # for all expressions of one configuration; real ones take milliseconds
 LENGTH_LIMIT = 10_000  # characters of one expression
 REPETITION = re.compile(r"(?<!\()[*+?{]")
+PLAIN = re.compile(r"[\w.-]+")  # an expression that cannot be invalid
 # What the process runs: expression, method and name in, groups or null out, one JSON value a line.
 CHILD = """
 import json, re, sys, warnings
@@ -115,7 +116,8 @@ class Pattern:
         self._simple = len(REPETITION.findall(own)) <= 1 and not re.search(r"[)\d][*+{]", own)
 
     def check(self) -> "Pattern":
-        """Return the pattern itself; raise AuditError if it is invalid."""
+        """Return the pattern itself; raise AuditError if it is invalid, or if compiling has used up the time."""
+        begin = time.thread_time()
         try:
             with warnings.catch_warnings():  # Python warns about expressions whose meaning may change; PEFT accepts them
                 warnings.simplefilter("ignore")
@@ -123,13 +125,24 @@ class Pattern:
         except (re.error, RecursionError, OverflowError, MemoryError) as error:
             text = f"expected a regular expression, got {quoted(self.expression)} ({error})"
             raise AuditError(f"{self.where}: {text}") from error
+        self.pay(time.thread_time() - begin, "")
         return self
 
+    def pay(self, seconds: float, name: str) -> None:
+        """Take seconds from the clock; raise AuditError if none are left."""
+        self.clock.left -= seconds
+        if self.clock.left <= 0:
+            text = f"got {quoted(self.expression)}, with which they take more than {SECONDS:g} seconds"
+            text += f" on {quoted(name)}" if name else ""
+            raise AuditError(f"{self.where}: expected regular expressions that are matched quickly, {text}")
+
     def _timed(self, method: str, name: str) -> Groups | None:
-        begin = time.perf_counter()
+        if self._compiled is None:
+            self.check()
+        # Time of the processor here, so that a busy machine does no harm; time on the wall for the other process.
+        clock = time.thread_time if self._simple else time.perf_counter
+        begin = clock()
         try:
-            if self._compiled is None:
-                self.check()
             if self._simple:
                 found = getattr(self._compiled, method)(name)
                 found = found and found.groups()
@@ -137,10 +150,7 @@ class Pattern:
                 found = self.clock.ask(self.expression, method, name)
         except TimeoutError:
             self.clock.left = 0.0
-        self.clock.left -= time.perf_counter() - begin
-        if self.clock.left <= 0:
-            text = f"got {quoted(self.expression)}, which takes more than {SECONDS:g} seconds on {quoted(name)}"
-            raise AuditError(f"{self.where}: expected regular expressions that are matched quickly, {text}")
+        self.pay(clock() - begin, name)
         return None if found is None else Groups(found)
 
     def match(self, name: str) -> Groups | None:
@@ -150,3 +160,38 @@ class Pattern:
     def fullmatch(self, name: str) -> Groups | None:
         """Return the groups of the match of all of `name`, or None."""
         return self._timed("fullmatch", name)
+
+
+class Table:
+    """Finds which of many patterns match a name; those that are plain names, such as one for each module, by looking them up.
+
+    A dot in a plain name stands for any character. So the end of what it matches is the plain name itself, once the characters in
+    the places of its dots are dots.
+
+    Parameters
+    ----------
+    patterns
+        Tuples that begin with a `Pattern` and the text that it was made of.
+    """
+
+    def __init__(self, patterns: tuple):
+        self.patterns, self._others, self._ends = patterns, [], {}
+        for place, (_, literal, *_) in enumerate(patterns):
+            if PLAIN.fullmatch(literal):
+                dots = tuple(i for i, character in enumerate(literal) if character == ".")
+                self._ends.setdefault((len(literal), dots), {}).setdefault(literal, []).append(place)
+            else:
+                self._others.append(place)
+
+    def hits(self, name: str) -> list[int]:
+        """Return the places of the patterns that match `name`, in order."""
+        begin, places = time.thread_time(), list(self._others)
+        for (length, dots), ends in self._ends.items():
+            end = name[-length:]
+            if len(end) == length:
+                if any(end[i] != "." for i in dots):
+                    end = "".join("." if i in dots else character for i, character in enumerate(end))
+                places += ends.get(end, ())
+        if self.patterns:
+            self.patterns[0][0].pay(time.thread_time() - begin, name)
+        return [place for place in sorted(places) if self.patterns[place][0].match(name) is not None]

@@ -129,7 +129,8 @@ def verdict(report: Report) -> str:
     if overall.in_order == count:
         said = f"In {all_of}, {kernel} lies {below}"
     elif overall.not_in_order == count:
-        said = f"In {all_of}, {kernel} does not lie {below}, which is no defect"
+        none = f"In {all_of}, {kernel} does not lie" if count == 1 else f"In none of {count} adapted modules does {kernel} lie"
+        said = f"{none} {below}, which is no defect"
     elif overall.undecided == count:
         said = f"In {all_of}, the theorems do not decide whether {kernel} lies {below}"
     else:

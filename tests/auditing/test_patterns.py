@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lorantk import audit_adapter
 from lorantk.auditing.errors import AuditError
-from lorantk.auditing.patterns import LENGTH_LIMIT, Clock, Pattern
+from lorantk.auditing.patterns import LENGTH_LIMIT, Clock, Pattern, Table
 
 PIECES = st.lists(
     st.sampled_from(["a", "b", ".", r"\.", "x+", "a*", "(a|b)", "(?:b)?", r"\d", "[ab]{1,2}", "^", "$", "|"]), max_size=6
@@ -59,3 +59,38 @@ def test_time_is_shared_by_the_expressions_of_a_configuration():
 def test_a_long_expression_is_refused():
     with pytest.raises(AuditError, match=f"expected at most {LENGTH_LIMIT} characters"):
         Pattern("a" * (LENGTH_LIMIT + 1), "x", Clock())
+
+
+LITERALS = st.lists(st.text(alphabet="ab.-", min_size=1, max_size=5) | st.sampled_from(["a+", "a|b", "^a", "a$"]), max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(literals=LITERALS, name=st.text(alphabet="ab.-", max_size=8))
+def test_a_table_finds_what_each_pattern_finds_alone(literals, name):
+    patterns = tuple((Pattern(rf"(.*\.)?({literal})$", "x", Clock(30)), literal, 1) for literal in literals)
+    alone = [place for place, (pattern, *_) in enumerate(patterns) if re.match(pattern.expression, name)]
+    assert Table(patterns).hits(name) == alone
+
+
+def test_a_pattern_for_each_of_many_modules_is_looked_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("lorantk.auditing.patterns.SECONDS", 0.5)
+    names = [f"layers.{i}.q" for i in range(400)]
+    folder = adapter(
+        tmp_path,
+        names,
+        {
+            "alpha_pattern": {"^layers.3.q": 2}
+            | dict.fromkeys([f"x.layers.{i}.q" for i in range(9000)], 5)
+            | dict.fromkeys(names, 8)
+        },
+    )
+    modules = {module.name: module.scale for module in audit_adapter(folder).modules}
+    assert modules.pop("layers.3.q") == 0.5
+    assert set(modules.values()) == {2}
+
+
+def test_compiling_very_many_expressions_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("lorantk.auditing.patterns.SECONDS", 0.2)
+    folder = adapter(tmp_path, ["q"], {"rank_pattern": {f"a{i}|b*": 4 for i in range(20_000)}})
+    with pytest.raises(AuditError, match="matched quickly"):
+        audit_adapter(folder)

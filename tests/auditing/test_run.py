@@ -324,3 +324,19 @@ def test_files_that_keep_the_adapters_name_are_read(tmp_path):
     tensors = {"q.lora_B.default.weight": B4, "q.lora_A.default.weight": A4}
     (folder / "adapter_model.safetensors").write_bytes(safetensors(tensors))
     assert [module.name for module in audit_adapter(folder).modules] == ["q"]
+
+
+@pytest.mark.parametrize(("r", "n", "m"), [(12, 5, 24), (12, 24, 5), (12, 5, 7), (12, 1, 1), (12, 12, 12)])
+def test_a_rank_above_the_width_is_measured_like_any_other(r, n, m, tmp_path):
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((r, n)).astype("f4"), rng.standard_normal((m, r)).astype("f4")
+    folder = adapter(tmp_path, ["q"], {"r": r, "lora_alpha": r})
+    (folder / "adapter_model.safetensors").write_bytes(safetensors({"q.lora_A.weight": A, "q.lora_B.weight": B}))
+    found = only(audit_adapter(folder)).measured
+    A, B = A.astype(float), B.astype(float)
+    np.testing.assert_allclose(found.value, np.linalg.norm(A, 2) ** 2 + np.linalg.norm(B, 2) ** 2, rtol=1e-12)
+    singular = np.linalg.svd(B @ A, compute_uv=False)
+    np.testing.assert_allclose(found.norm, singular[0], rtol=1e-7)
+    np.testing.assert_allclose(found.stable_rank, (singular**2).sum() / singular[0] ** 2, rtol=1e-6)
+    values = np.sort(np.linalg.eigvalsh(A.T @ A) if n < r else np.linalg.eigvalsh(A @ A.T))
+    np.testing.assert_allclose(found.eigenvalues, values - 1, atol=1e-10)
