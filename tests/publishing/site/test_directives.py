@@ -54,7 +54,8 @@ PAGES = {
     "index.md": "# Front\n\nSee {numref}`fig-nsd-line`.\n\n```{tally}\n```\n\n"
     "```{scoreboard}\n```\n\n```{evidence-figure} nsd-line\n```\n",
     "book/figures.md": "# Figures\n\nOne is {judged}`nsd`, one {judged}`bridge`.\n\n```{figure-index}\n```\n",
-    "book/errata.md": "# Errata\n\n```{errata}\n```\n",
+    "book/errata.md": "# Errata\n\n```{errata}\nE2 nsd\n: $\\lambda = 0$\n: $\\lambda =\n  -1$\n\n"
+    "E1 bridge\n: one thing\n: another\n: take $x = 1$\n```\n",
     "book/lists.md": "# Lists\n\n```{chapter-list}\n```\n\n"
     "## Trust\n\n```{trust} trust/twice.json\n```\n\n```{trust} trust/never.json\n```\n\n"
     "## Luck\n\nSeen: {coverage}`mean`.\n\n```{coverage-table} trust/calibration.json\n```\n",
@@ -228,12 +229,13 @@ def test_a_badge_in_a_line_leads_to_the_verdict(page):
 
 def test_a_verdict_says_how_much_holds_and_what_fails(page):
     verdict = page("notebooks/30_nsd").select_one("#verdict-nsd")
-    first, holds, summary, failing, certificate = verdict.select(":scope > :is(p, ul)")
+    first, holds, summary, failing, certificate, erratum = verdict.select(":scope > :is(p, ul)")
     assert first.text == "The matrix between the kernels is negative semi-definite: ✗ fails as printed"
     assert holds.text.startswith(r"What holds: \(M_Δ ⪯ 0\) if")
     assert summary.text == "1 of 2 checks holds; this one fails:"
     assert [item.text.strip() for item in failing.select("li")] == [r"largest eigenvalue of \(M_Δ\)"]
     assert certificate.a["href"] == "#certificate-nsd"
+    assert erratum.text.startswith("Printed words beside what holds: E2")
     more = page("notebooks/40_gauge")
     assert more.select_one("#verdict-gauge").select("p")[1].text == "The only check holds."
 
@@ -270,10 +272,47 @@ def test_checks_outside_statements_are_shown(page):
     assert [cell.text.strip() for cell in row.select("td")] == ["steps that were taken", "control", "3", "=\u00a03", "✓ yes"]
 
 
-def test_errata_list_what_was_corrected(page):
-    [row] = page("book/errata").select("tbody tr")
-    assert row.text.strip().startswith("Theorem after equation 11")
-    assert row.a["href"] == "../notebooks/30_nsd.html#verdict-nsd"
+def test_an_erratum_sets_what_is_printed_beside_what_holds(page):
+    nsd, bridge = page("book/errata").select("section.lorantk-erratum")
+    assert nsd["id"] == "erratum-nsd"
+    assert nsd.select_one("h2").text.startswith("E2 · The matrix between the kernels")
+    assert nsd.p.text == "Theorem after equation 11 ✗ fails as printed"
+    assert nsd.p.a["href"] == "../notebooks/30_nsd.html#verdict-nsd"
+    sides = [side.text.split("\n") for side in nsd.select(".lorantk-sides > div")]
+    assert [[line for line in side if line] for side in sides] == [
+        ["Printed", r"\(\lambda = 0\)"],
+        ["What holds", r"\(\lambda = -1\)"],
+    ]
+    assert nsd.pre.text.strip() == 'A = [["6/5", "0"]]\nn = 2'
+    assert nsd.select_one('a[href="../notebooks/30_nsd.html#certificate-nsd"]').text == "certificate"
+    assert r"\(M_Δ ⪯ 0\) if" in nsd.details.text
+    assert NOT_YET in bridge.p.text
+    assert bridge.select("p")[-1].text == r"Counterexample: take \(x = 1\)"
+    assert bridge.details is None
+
+
+def test_a_verdict_leads_to_its_erratum(page):
+    verdict = page("notebooks/30_nsd").select_one("#verdict-nsd")
+    [link] = verdict.select('a[href="../book/errata.html#erratum-nsd"]')
+    assert link.text == "E2 · The matrix between the kernels is negative semi-definite"
+    assert "errata" not in str(page("notebooks/40_gauge").select_one("#verdict-gauge"))
+
+
+@pytest.mark.parametrize(
+    ("errata", "fault"),
+    [
+        ("E1 bridge\n: a\n: b", "expected an erratum for each corrected statement of the paper, got none for nsd"),
+        ("E1 nsd\n: a\n: b\n\nE1 bridge\n: a\n: b", "expected each number of an erratum once, got E1 again"),
+        ("E1 nsd\n: a\n: b\n\nE2 nsd\n: a\n: b", "expected each statement of an erratum once, got nsd again"),
+        ("E1 nsd\n: a\n: b\n\nE2 nsb\n: a\n: b", r"expected errata of ids in claims\.json, got nsb"),
+        ("E1 nsd\n: only this", "expected an erratum as .*, got 'E1 nsd"),
+        ("1 nsd\n: a\n: b", "expected an erratum as .*, got '1 nsd"),
+    ],
+)
+def test_a_faulty_erratum_is_an_error_at_its_line(root, tmp_path, errata, fault):
+    markdown = f"# Page\n\n```{{errata}}\n{errata}\n```\n"
+    warnings = build_plainly(tmp_path, markdown, lorantk_build=str(root / "_build"))
+    assert re.search(rf"index\.md:3: .*{fault}", warnings)
 
 
 def test_the_figure_index_shows_every_figure_small(page, site):

@@ -9,7 +9,7 @@ value, relative to the source folder; default `..`):
 - ``{verdict} ID``: the verdict on one statement, with all evidence;
 - ``{certificate} ID``: the certificate of one statement;
 - ``{checks}``: the checks that a chapter made independently of any statement;
-- ``{errata}``: what is printed, and what holds instead;
+- ``{errata}``: what is printed beside what holds, with a number and a counterexample for each;
 - ``{figure-index}``: all figures, small;
 - ``{chapter-list}``: every chapter, with what it judges and needs and how long it takes to read;
 - ``{runs}``: the time and memory that each notebook took;

@@ -1,6 +1,7 @@
 """Directives about statements, such as ``{verdict} ID`` and ``{scoreboard}``, and the role ``{judged}`ID` ``."""
 
 import json
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -57,6 +58,9 @@ class Verdict(BuildDirective):
         if "certificate" in claim:
             link = cross_reference("ref", f"certificate-{name}", "the certificate", self.env.docname)
             block += nodes.paragraph("", "", nodes.Text("To check by hand: "), link, nodes.Text("."))
+        if in_errata(claim):
+            link = cross_reference("ref", f"erratum-{name}", None, self.env.docname)
+            block += nodes.paragraph("", "", nodes.Text("Printed words beside what holds: "), link, nodes.Text("."))
         return [self.named(block, f"verdict-{name}")]
 
 
@@ -93,6 +97,11 @@ class Checks(BuildDirective):
         if not path.is_file():
             raise self.error(f"expected {path}, which `make book` writes, got no such file")
         return evidence_nodes(self, json.loads(path.read_bytes())["checks"], "Checks", "The checks")
+
+
+def in_errata(claim):
+    """Whether the errata must list a statement: one of the paper's that its chapter corrects."""
+    return bool(claim["corrected"]) and claim["source"] != OWN
 
 
 def objects_text(objects):
@@ -194,19 +203,75 @@ class Tally(BuildDirective):
 
 
 class Errata(BuildDirective):
-    """What the paper prints and what holds instead, wherever a chapter found a difference."""
+    """What the paper prints beside what holds, wherever a chapter found a difference.
+
+    A section for each erratum, with label ``erratum-ID``. The body has its number and its statement, what is printed, what
+    holds instead, and, for a statement without a certificate, a counterexample::
+
+        E11 lora-lemma
+        : $K^l = K^{l-1} + 1$
+        : $K^l = K^{l-1} + s^2$
+
+    Verdict, certificate and the whole corrected statement are those of the chapter.
+    """
+
+    has_content = True
 
     def content_nodes(self):
-        """A table, or a line that says there is nothing to list."""
-        printed = [claim for claim in self.entries(CLAIMS_FILE).values() if claim["source"] != OWN and claim["kind"] != "finding"]
-        claims = [claim for claim in printed if claim["corrected"]]
-        if not claims:
-            return [text("No chapter has recorded a correction yet.")]
-        rows = [self.row(claim) for claim in claims]
-        return [table(["Printed", "Verdict", "What holds instead"], rows, "Errata")]
+        """The sections, in the order of the body; a corrected statement of the paper without one is an error."""
+        claims = self.entries(CLAIMS_FILE)
+        blocks = [block for block in re.split(r"\n\s*\n", "\n".join(self.content)) if block.strip()]
+        errata = [self.parsed(block) for block in blocks]
+        for what, found in (("number", [number for number, *_ in errata]), ("statement", [name for _, name, _ in errata])):
+            if repeated := sorted({entry for entry in found if found.count(entry) > 1}):
+                raise self.error(f"expected each {what} of an erratum once, got {', '.join(repeated)} again")
+        listed = [name for _, name, _ in errata]
+        if unknown := [name for name in listed if name not in claims]:
+            raise self.error(f"expected errata of ids in {CLAIMS_FILE}, got {', '.join(unknown)}")
+        corrected = [name for name, claim in claims.items() if in_errata(claim)]
+        if missing := [name for name in corrected if name not in listed]:
+            raise self.error(f"expected an erratum for each corrected statement of the paper, got none for {', '.join(missing)}")
+        sections = [self.section(number, claims[name], terms) for number, name, terms in errata]
+        return sections or [text("No chapter has recorded a correction yet.")]
 
-    def row(self, claim):
-        """One row: where it is printed, the verdict, the correction."""
-        link = cross_reference("ref", f"verdict-{claim['id']}", claim["title"], self.env.docname)
-        printed = [nodes.Text(f"{claim['source'][:1].upper() + claim['source'][1:]}: "), link]
-        return [printed, [badge(claim["verdict"])], self.markdown(claim["corrected"])]
+    def parsed(self, block):
+        """The number, the statement and the terms of one erratum."""
+        head, *terms = re.split(r"\n:[ \t]+", block.strip())
+        found = re.fullmatch(r"(E\d+)[ \t]+([a-z0-9-]+)", head)
+        if not found or len(terms) not in (2, 3):
+            form = "'E1 ID', ': printed', ': what holds' and perhaps ': counterexample'"
+            raise self.error(f"expected an erratum as {form}, got {block!r}")
+        return found[1], found[2], [" ".join(term.split()) for term in terms]
+
+    def section(self, number, claim, terms):
+        """One erratum: where it is printed, the two formulas, a counterexample, the whole statement."""
+        name, source = claim["id"], claim["source"]
+        section = nodes.section("", nodes.title("", f"{number} · {claim['title']}"), classes=["lorantk-erratum"])
+        where = nodes.Text(f"{source[:1].upper()}{source[1:]} ")
+        section += nodes.paragraph("", "", where, badge(claim["verdict"], name, self.env.docname))
+        sides = [
+            nodes.container("", text(title), nodes.paragraph("", "", *self.markdown(term)))
+            for title, term in zip(("Printed", "What holds"), terms[:2], strict=True)
+        ]
+        section += nodes.container("", *sides, classes=["lorantk-sides"])
+        section += self.counterexample(claim, terms[2] if len(terms) > 2 else None)
+        if claim["corrected"]:
+            whole = nodes.paragraph("", "", *self.markdown(claim["corrected"]))
+            section += Disclosure("", whole, summary="The corrected statement in full")
+        return self.named(section, f"erratum-{name}")
+
+    def counterexample(self, claim, term):
+        """The counterexample of the body, or else the certificate of the chapter."""
+        title = nodes.strong("", "Counterexample: ")
+        if term:
+            return [nodes.paragraph("", "", title, *self.markdown(term))]
+        if "certificate" not in claim:
+            return []
+        parts = claim["certificate"]
+        link = cross_reference("ref", f"certificate-{claim['id']}", "certificate", self.env.docname)
+        check = [nodes.strong("", "Check: "), *self.markdown(parts["check"]), nodes.Text(" ("), link, nodes.Text(")")]
+        return [
+            nodes.paragraph("", "", title, *self.markdown(parts["conclusion"])),
+            code(objects_text(parts["objects"]), "text"),
+            nodes.paragraph("", "", *check),
+        ]

@@ -101,10 +101,13 @@ def code(content, language):
 
 
 def cross_reference(kind, target, content, page):
-    """A link to a label (`kind` "ref", "numref") or a page ("doc") of the book; Sphinx warns if there is none."""
+    """A link to a label (`kind` "ref", "numref") or a page ("doc") of the book; Sphinx warns if there is none.
+
+    If `content` is None, the link has the title of the section with this label.
+    """
     options = {"refdomain": "std", "reftype": kind, "reftarget": target, "refdoc": page, "refwarn": True}
-    inner = nodes.inline("", content, classes=["std", f"std-{kind}"])
-    return addnodes.pending_xref("", inner, refexplicit=kind != "numref", **options)
+    inner = nodes.inline("", content or target, classes=["std", f"std-{kind}"])
+    return addnodes.pending_xref("", inner, refexplicit=kind != "numref" and content is not None, **options)
 
 
 def download(content, path):
