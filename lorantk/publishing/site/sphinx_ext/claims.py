@@ -100,8 +100,8 @@ class Checks(BuildDirective):
 
 
 def in_errata(claim):
-    """Whether the errata must list a statement: one of the paper's that its chapter corrects."""
-    return bool(claim["corrected"]) and claim["source"] != OWN
+    """Whether the errata must list a statement: one of the paper's that its chapter corrects. A finding has a verdict instead."""
+    return bool(claim["corrected"]) and claim["source"] != OWN and claim["kind"] != "finding"
 
 
 def objects_text(objects):
