@@ -1,14 +1,15 @@
 """The scale s that other programs give to an adapter that PEFT saved.
 
-PEFT itself applies ``α/r``, or ``α/√r`` with rsLoRA, with the α and r of each module. By their sources:
+PEFT 0.21.2 itself applies ``α/r``, or ``α/√r`` with rsLoRA, with the α and r of each module (peft/tuners/lora/layer.py). By their
+sources:
 
-- vLLM takes ``lora_alpha`` and ``r`` of the configuration for every module, and knows rsLoRA but no patterns; it refuses DoRA
-  and modules_to_save (vllm/lora/peft_helper.py, commit 0214369; vllm/lora/lora_weights.py, commit 4c78406).
+- vLLM, up to 0.30.0, takes ``lora_alpha`` and ``r`` of the configuration for every module, and knows rsLoRA but no patterns; it
+  refuses DoRA, biases and modules_to_save (vllm/lora/peft_helper.py, commit 0214369; vllm/lora/lora_weights.py, commit 4c78406).
 - llama.cpp needs a conversion, which keeps ``lora_alpha`` alone; then it applies ``α/r`` with the rank of each module's factors,
   without rsLoRA and without patterns, and 1 where α = 0 (convert_lora_to_gguf.py, commit 0b03ada; src/llama-adapter.h, commit
   215841f). The conversion stops at tensors other than factors, norms and base layers.
-- mlx-lm 0.32.2 (mlx_lm/tuner/utils.py) reads its own format alone, and diffusers 0.42.1 (loaders/lora_base.py) reads the files
-  of image models.
+- mlx-lm 0.32.2 reads its own format alone, with the scale itself (mlx_lm/tuner/utils.py).
+- diffusers 0.42.1 and sd-scripts (commit 48d368f) read the files of image models, see `lorantk.auditing.image_formats`.
 """
 
 from lorantk.auditing.configuration import Configuration, Settings, scale_of
@@ -29,11 +30,11 @@ def runtimes(configuration: Configuration, given: Settings, *, plain: bool) -> S
         Whether the file holds nothing that keeps llama.cpp's conversion from reading it.
     """
     alpha = configuration.alpha
-    serves = not configuration.variants and not configuration.to_save
+    simple = not configuration.variants and not configuration.bias
     return Scales(
         peft=given.scale,
-        llama_cpp=(alpha / given.rank if alpha else 1.0) if plain and not configuration.variants else None,
-        vllm=scale_of(alpha, configuration.rank, configuration.rslora) if serves else None,
+        llama_cpp=(alpha / given.rank if alpha else 1.0) if plain and simple else None,
+        vllm=scale_of(alpha, configuration.rank, configuration.rslora) if simple and not configuration.to_save else None,
     )
 
 

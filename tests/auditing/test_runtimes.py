@@ -41,5 +41,7 @@ def test_plain_adapters_have_one_scale_and_those_that_a_runtime_refuses_have_non
     assert ids == set()
     found, ids = scales(tmp_path / "dora", {"use_dora": True})
     assert (found.peft, found.vllm, found.llama_cpp) == (1, None, None)
+    found, ids = scales(tmp_path / "bias", {"lora_bias": True})
+    assert (found.peft, found.vllm, found.llama_cpp) == (1, None, None)
     found, ids = scales(tmp_path / "saved", {"modules_to_save": ["lm_head"]})
     assert (found.peft, found.vllm) == (1, None)
