@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from lorantk.auditing.configuration import Configuration, compiled, settings
 from lorantk.auditing.errors import AuditError, quoted
+from lorantk.auditing.matching import matcher
 from lorantk.auditing.pairs import Pair
 from lorantk.auditing.report import Refused
 from lorantk.auditing.starts import MEASURED, Start
@@ -135,6 +136,7 @@ def wrapped(configuration: Configuration, names: Iterable[str]) -> dict[str, Wra
     that the model defines last. Of Transformers' experts that is down_proj; other orders are not in the files.
     """
     modules: dict[str, list[str]] = {}
+    is_target = matcher(configuration)
     for name in names:
         modules.setdefault(re.sub(r"(\.base_layer)+$", "", name), []).append(name)
     found = {}
@@ -144,6 +146,8 @@ def wrapped(configuration: Configuration, names: Iterable[str]) -> dict[str, Wra
             for entry in configuration.parameters
             if f".{module}.{entry.rpartition('.')[2]}".endswith(f".{entry}")
         }
+        if lasts and own == [module] and is_target(module):  # entries without a module's name fit any module
+            continue
         own.sort(key=len)
         if not lasts:
             if len(own) > 1 or own[0] != module or module.rpartition(".")[2] == "experts":

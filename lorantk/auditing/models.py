@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lorantk.auditing.architectures import Architecture, architecture, kinds_by_last_name, pattern
+from lorantk.auditing.checkpoints import CONFIG, configuration_beside, headers, located, unpacked_shape
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.safe_files import parse_object, read_object, refuse_pickle
-from lorantk.auditing.tensors import Tensor, read_header
+from lorantk.auditing.tensors import Tensor
 
-SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
-SHARDS_LIMIT = 10_000
 GAPS_LIMIT = 10_000
-QUANT_STATE_LIMIT = 2**16  # bytes; bitsandbytes writes a few hundred
 ADAPTABLE = ("linear", "embedding", "convolution", "attention")
 NORMALISED = (".parametrizations.weight.original1", ".weight_v")  # the matrix, where its norms are kept apart
-BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+MATRICES = ("weight", "qweight", "weight_packed", "W_q", "in_proj_weight")
 EXPERTS = (
     "one matrix of an expert: Transformers 5 stacks those of all experts into one parameter, which PEFT adapts as a whole; a "
     f"{CONFIG} with a known class beside the model decides"
@@ -91,41 +88,12 @@ class Model(NamedTuple):
         What the reader should know about this reading.
     """
 
-    where: str
     parts: dict[str, Part]
     parameters: dict[str, Parameter]
     architecture: Architecture | None = None
     type: str | None = None
     ties: bool | None = None
     notes: tuple[str, ...] = ()
-
-
-def _located(path: Path) -> Path:
-    """Return the file of a model: itself, or in a folder the index or the only safetensors file."""
-    refuse_pickle(path)
-    if not path.is_dir():
-        return path
-    if (path / INDEX).exists():
-        return path / INDEX
-    found = sorted(path.glob("*.safetensors"))
-    return found[0] if len(found) == 1 else path / SINGLE
-
-
-def _headers(path: Path) -> dict[str, tuple[Tensor, Path]]:
-    """Return the tensors of a model and the file of each: of one file, or of an index with its shards beside it."""
-    if path.suffix != ".json":
-        return {name: (tensor, path) for name, tensor in read_header(path).items()}
-    places = read_object(path).get("weight_map")
-    if not (isinstance(places, dict) and all(isinstance(file, str) for file in places.values())):
-        raise AuditError(f"{path}: expected a weight_map from tensors to files, got {quoted(places)}")
-    files = sorted(set(places.values()))
-    if len(files) > SHARDS_LIMIT or any("/" in file or "\\" in file or not file.endswith(".safetensors") for file in files):
-        raise AuditError(f"{path}: expected at most {SHARDS_LIMIT} .safetensors files beside the index, got {quoted(files)}")
-    shards = {file: read_header(path.parent / file) for file in files}
-    for name, file in places.items():
-        if name not in shards[file]:
-            raise AuditError(f"{path}: expected tensor {quoted(name)} in {file}, got none")
-    return {name: (shards[file][name], path.parent / file) for name, file in places.items()}
 
 
 def _filled(beginning: str, numbers: list[str]) -> str:
@@ -182,48 +150,12 @@ def _stacked(sources: dict[str, list[str]], shapes: dict[str, tuple[int, ...]]) 
     return counts.pop(), sum(m for m, _ in matrices), matrices[0][1]
 
 
-def _quantised(name: str, tensors: dict[str, tuple[Tensor, Path]]) -> tuple[int, ...] | str | None:
-    """Return the shape of a quantised weight as it was, why it is not known, or None if the weight is not packed."""
-    weight = tensors.get(f"{name}.weight")
-    if weight is not None and weight[0].dtype != "U8":
-        return None
-    if weight is not None:
-        prefix = f"{name}.weight.quant_state.bitsandbytes__"
-        states = [entry for key, entry in tensors.items() if key.startswith(prefix)]
-        if len(states) == 1 and math.prod(states[0][0].shape) <= QUANT_STATE_LIMIT:
-            tensor, path = states[0]
-            try:
-                with path.open("rb") as stream:
-                    stream.seek(tensor.start)
-                    shape = parse_object(stream.read(math.prod(tensor.shape)), f"{path}: {tensor.name}").get("shape")
-            except (OSError, AuditError):
-                shape = None
-            if isinstance(shape, list) and len(shape) == 2 and all(type(n) is int and 1 <= n < 2**31 for n in shape):
-                return tuple(shape)
-        return "its matrix is packed into bytes, and no quant_state gives its shape"
-    if f"{name}.qweight" not in tensors:
-        packed = [part for part in ("weight_packed", "W_q") if f"{name}.{part}" in tensors]
-        return f"its matrix is packed as {packed[0]}, which does not give its shape" if packed else None
-    words, scales, groups = (tensors.get(f"{name}.{part}") for part in ("qweight", "scales", "g_idx"))
-    if scales is None or len(scales[0].shape) != 2 or len(words[0].shape) != 2:
-        return "its matrix is packed as qweight, without the scales that give its outputs"
-    m = scales[0].shape[1]
-    if words[0].shape[1] < m:  # AWQ packs along the outputs
-        return m, words[0].shape[0]
-    if groups is not None and len(groups[0].shape) == 1:
-        return m, groups[0].shape[0]
-    return f"its matrix is packed as qweight of m = {m} outputs, and no g_idx gives its inputs"
-
-
-def _letters(name: str, known: Architecture | None) -> str | None:
-    """Return what the class, or all classes by the last part of the name, say the module is."""
-    if known is not None and (letters := known.kinds.get(pattern(name))) is not None:
-        return letters.replace("-", "")
-    return None
-
-
-def _by_name(name: str) -> str:
-    return kinds_by_last_name().get(pattern(name).rpartition(".")[2], "")
+def _letters(name: str, known: Architecture | None) -> tuple[set[str], bool]:
+    """Return what a module may be, and whether its class says so, and not only the last part of its name."""
+    letters = None if known is None else known.kinds.get(pattern(name))
+    if letters is None:
+        return set(kinds_by_last_name().get(pattern(name).rpartition(".")[2], "")), False
+    return set(letters), True
 
 
 def _part(name: str, shape: tuple[int, ...], bias: tuple[int, ...] | None, weight: str, known: Architecture | None) -> Part:
@@ -235,9 +167,8 @@ def _part(name: str, shape: tuple[int, ...], bias: tuple[int, ...] | None, weigh
     if known is None and ".experts." in f".{name}":
         return Part("unknown", reason=EXPERTS)
     possible = set("LTEW" if len(shape) == 2 else "CGW")
-    letters = _letters(name, known)
-    by_class = letters is not None
-    found = possible & set(letters if by_class else _by_name(name))
+    letters, by_class = _letters(name, known)
+    found = possible & letters
     if len(shape) > 2:
         return _convolution(shape, weight, found, by_class)
     m, n = shape
@@ -304,7 +235,8 @@ def _add_absent(parts: dict[str, Part], known: Architecture) -> None:
             prefix = f"{above}." if above else ""
             names = [prefix + last]
             if last == "*":  # gaps between the members of a sequence
-                inside = [int(name[len(prefix) :]) for name in instances.get(module, ()) if name.startswith(prefix)]
+                inside = [name[len(prefix) :] for name in instances.get(module, ()) if name.startswith(prefix)]
+                inside = [int(number) for number in inside if number != "*"]
                 names = [f"{prefix}{i}" for i in range(min(max(inside, default=0), GAPS_LIMIT))] or [f"{prefix}*"]
             for name in names:
                 if name not in parts:
@@ -327,17 +259,6 @@ def _add_tied(parts: dict[str, Part], known: Architecture) -> None:
                 parts[name] = Part("embedding", tokens, width, source.weight)
             elif letter == "L":
                 parts[name] = Part("linear", width, tokens, source.weight)
-
-
-def _configured(path: Path) -> tuple[dict, Architecture | None]:
-    """Return the content of the `config.json` beside a model, and what is known of the class that it names."""
-    place = path.parent / CONFIG
-    if not (place.exists() or place.is_symlink()):
-        return {}, None
-    content = read_object(place)
-    names = content.get("architectures")
-    name = names[0] if isinstance(names, list) and len(names) == 1 else None
-    return content, architecture(name) if isinstance(name, str) else None
 
 
 def _transposed(name: str, shapes: dict[str, tuple[int, ...]], known: Architecture | None) -> bool | None:
@@ -372,9 +293,12 @@ def read_model(path: Path) -> Model:
     AuditError
         A file that cannot be read or contains no matrix.
     """
-    where, path = str(path), _located(path)
-    tensors = _headers(path)
-    config, known = _configured(path)
+    where, path = str(path), located(path)
+    tensors = headers(path)
+    config = configuration_beside(path)
+    names = config.get("architectures")
+    name = names[0] if isinstance(names, list) and len(names) == 1 else None
+    known = architecture(name) if isinstance(name, str) else None
     kind = config.get("model_type") if isinstance(config.get("model_type"), str) else None
     ties = config.get("tie_word_embeddings")
     ties = ties if isinstance(ties, bool) else known.tie if known else None
@@ -391,7 +315,7 @@ def read_model(path: Path) -> Model:
         _add_absent(parts, known)
         if ties:
             _add_tied(parts, known)
-    return Model(where, parts, parameters, known, kind, ties, tuple(_notes(config, known, loading.strangers)))
+    return Model(parts, parameters, known, kind, ties, tuple(_notes(config, known, loading.strangers)))
 
 
 class Loading(NamedTuple):
@@ -406,7 +330,7 @@ class Loading(NamedTuple):
     joined, unclear
         Parameters made of several tensors: all of them, and those in a way that the audit does not know.
     strangers
-        Number of tensors that the class does not have.
+        Number of matrices that the class does not have.
     """
 
     names: dict[str, str]
@@ -424,7 +348,7 @@ def _loading(tensors: dict[str, tuple[Tensor, Path]], known: Architecture | None
     used = {name for sources in stacks.values() for every in sources.values() for name in every}
     used |= {name for name in own if any(pattern(candidate) in known.lost for candidate in _candidates(name, known))}
     loaded = {name: _loaded(name, known) for name in own if name not in used}
-    strangers = sum(target is None and not name.endswith(BUFFERS) for name, target in loaded.items())
+    strangers = sum(target is None and name.rpartition(".")[2] in MATRICES for name, target in loaded.items())
     names = {name: target or name for name, target in loaded.items()}
     shapes, unclear = {target: own[name] for name, target in names.items()}, []
     for name, sources in stacks.items():
@@ -445,14 +369,14 @@ def _parts(tensors: dict[str, tuple[Tensor, Path]], names: dict[str, str], known
         for end in NORMALISED:
             if loaded.endswith(end):
                 module, last, stored = loaded.removesuffix(end), "weight", name.removesuffix(end)
-        if not module or last not in ("weight", "qweight", "weight_packed", "W_q", "in_proj_weight"):
+        if not module or last not in MATRICES:
             continue
         if last == "in_proj_weight":
             out = tensors.get(f"{stored}.out_proj.weight")
             if out is not None and len(shape) == 2 and shape == (3 * shape[1], shape[1]) and out[0].shape == (shape[1],) * 2:
                 parts[module] = Part("attention", shape[1], shape[0], name)
             continue
-        original = _quantised(stored, tensors)
+        original = unpacked_shape(stored, tensors)
         if isinstance(original, str):
             parts[module] = Part("unknown", reason=original)
         else:
@@ -471,4 +395,4 @@ def _notes(config: dict, known: Architecture | None, strangers: int) -> Iterator
             "weights and heads that are tied to an embedding are missing"
         )
     elif strangers:
-        yield f"{strangers} tensors of the model are not among those of {known.name}; they are read by their names alone"
+        yield f"{strangers} weights of the model are not among those of {known.name}; they are read by their names alone"

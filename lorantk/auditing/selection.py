@@ -6,16 +6,17 @@ list, not for names that are one. A module that PEFT refuses, or whose shape the
 """
 
 import re
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from lorantk.auditing.architectures import default_targets
-from lorantk.auditing.configuration import Configuration, compiled
+from lorantk.auditing.checkpoints import CONFIG
+from lorantk.auditing.configuration import Configuration
 from lorantk.auditing.errors import AuditError, quoted
 from lorantk.auditing.experts import as_parameters
 from lorantk.auditing.judge import Shape
-from lorantk.auditing.models import ADAPTABLE, CONFIG, Model, Parameter, Part
+from lorantk.auditing.matching import condensed, ends, expression, matcher, starts
+from lorantk.auditing.models import ADAPTABLE, Model, Parameter, Part
 
 OUTPUTS = {"embed_out", "lm_head", "output_projection"}  # where the class is not known
 EMBEDDINGS = ("embed_tokens", "lm_head")  # what ensure_weight_tying looks for
@@ -82,50 +83,6 @@ class Selection(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def ends(name: str, parts: Iterable[str]) -> bool:
-    """Say whether a name is one of `parts` (a set) or ends with a dot and one of them."""
-    return name in parts or any(name[i + 1 :] in parts for i, character in enumerate(name) if character == ".")
-
-
-def _expression(configuration: Configuration, text: str, key: str):
-    """Return a regular expression of a configuration."""
-    return compiled(text, f"{configuration.where}: {key}", configuration.clock)
-
-
-def matcher(configuration: Configuration) -> Callable[[str], bool]:
-    """Return a function that says whether a configuration whose targets are a list or an expression selects a name.
-
-    Raises
-    ------
-    AuditError
-        An invalid expression.
-    """
-    targets, exclude, layers = configuration.targets, configuration.exclude, configuration.layers
-    if isinstance(exclude, str):
-        excluded = _expression(configuration, exclude, "exclude_modules").fullmatch if exclude else lambda name: None
-    else:
-        excluded = partial(ends, parts=frozenset(exclude))
-    saved = [_expression(configuration, rf"(^|.*\.){part}($|\..*)", "modules_to_save") for part in configuration.to_save]
-    if isinstance(targets, str):
-        chosen = _expression(configuration, targets, "target_modules").fullmatch
-    else:
-        chosen = partial(ends, parts=frozenset(targets or ()))
-    patterns = [rf"(?:^|.*?\.){pattern}\.(\d+)\." for pattern in configuration.layers_pattern] or [r".*?\.[^.]*\.(\d+)\."]
-    numbers = [_expression(configuration, pattern, "layers_pattern") for pattern in patterns if layers]
-
-    def in_layers(name: str) -> bool:
-        """Say whether `layers_to_transform` keeps a name, by the first number after a dotted name or after `layers_pattern`."""
-        found = next((match for expression in numbers if (match := expression.match(name))), None)
-        return found is not None and int(found.group(1)) in layers
-
-    def is_target(name: str) -> bool:
-        if excluded(name) or any(expression.match(name) for expression in saved) or not chosen(name):
-            return False
-        return isinstance(targets, str) or not layers or name in targets or in_layers(name)
-
-    return is_target
-
-
 def _linear(model: Model, parts: dict[str, Part], task: str | None) -> list[str]:
     """Return what ``"all-linear"`` selects: linear modules except the output layer, and those that may be linear."""
     known = model.architecture
@@ -135,26 +92,6 @@ def _linear(model: Model, parts: dict[str, Part], task: str | None) -> list[str]
         return [name for name in found if name.rpartition(".")[2] not in OUTPUTS and name not in heads]
     output = known.output or next((head for head in HEADS if task == "SEQ_CLS" and head in parts), None)
     return [name for name in found if name != output]
-
-
-def _condensed(targets: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
-    """Return the shortest ends of names that tell the targets from other modules, as PEFT does for long lists."""
-    every = set(targets)
-    others = {name[i:] for name in names if not ends(name, every) for i in _starts(name)}
-    found: set[str] = set()
-    for target in sorted(every, key=lambda target: [target[i:] for i in reversed(_starts(target))]):
-        for end in (target[i:] for i in reversed(_starts(target))):
-            if end in found or end in others:
-                continue
-            if not any(target.endswith(f".{other}") for other in found):
-                found.add(end)
-                break
-    return tuple(found) if found and len(found) < len(every) else targets
-
-
-def _starts(name: str) -> list[int]:
-    """Return where the parts of a dotted name begin."""
-    return [0, *(i + 1 for i, character in enumerate(name) if character == ".")]
 
 
 def _replicated(names: dict, mapping: tuple[tuple[int, int], ...], where: str) -> dict:
@@ -192,7 +129,7 @@ def _with_ties(configuration: Configuration, model: Model) -> tuple[Configuratio
     known, where, targets = model.architecture, configuration.where, configuration.targets
     saves = any(entry.rpartition(".")[2] in EMBEDDINGS for entry in configuration.to_save)
     if isinstance(targets, str):
-        adapts = any(map(_expression(configuration, targets, "target_modules").fullmatch, EMBEDDINGS))
+        adapts = any(map(expression(configuration, targets, "target_modules").fullmatch, EMBEDDINGS))
     else:
         adapts = any(entry.rpartition(".")[2] in EMBEDDINGS for entry in targets or ())
     if not saves and not adapts:
@@ -205,7 +142,7 @@ def _with_ties(configuration: Configuration, model: Model) -> tuple[Configuratio
         return configuration, frozenset()
 
     def names_one(entry: str, name: str) -> bool:
-        return _expression(configuration, rf"(^|.*\.){entry}($|\..*)", "target_modules").match(name) is not None
+        return expression(configuration, rf"(^|.*\.){entry}($|\..*)", "target_modules").match(name) is not None
 
     def without(entries: tuple[str, ...]) -> tuple[str, ...]:
         entries = [*entries, *([known.input] if known.input not in entries else [])]
@@ -257,7 +194,7 @@ def _prepared(configuration: Configuration, model: Model, parts: dict[str, Part]
     if isinstance(configuration.targets, str) and configuration.targets.lower() == "all-linear":
         return configuration._replace(targets=tuple(_linear(model, parts, configuration.task))), tied
     if isinstance(configuration.targets, tuple) and configuration.layers and len(set(configuration.targets)) >= CONDENSED:
-        return configuration._replace(targets=_condensed(configuration.targets, parts)), tied
+        return configuration._replace(targets=condensed(configuration.targets, parts)), tied
     return configuration, tied
 
 
@@ -286,7 +223,7 @@ def _refusal(configuration: Configuration, model: Model, name: str, part: Part) 
     if part.kind not in ADAPTABLE:
         return part.reason
     saved = (*configuration.to_save, *SAVED.get(configuration.task, ()))
-    above = [name, *(name[: i - 1] for i in _starts(name)[1:])]
+    above = [name, *(name[: i - 1] for i in starts(name)[1:])]
     if (entry := next((entry for entry in saved for other in above if other.endswith(entry)), None)) is not None:
         return f"it is, or lies in, a module whose name ends with {quoted(entry)}, which is to be saved in full"
     if part.kind == "embedding" and configuration.bias:
@@ -349,7 +286,7 @@ def _unmatched(configuration: Configuration, parts: Iterable[str], parameters: I
     found = []
     for entries, names in ((configuration.targets, parts), (configuration.parameters, parameters)):
         if isinstance(entries, tuple) and entries:
-            known = {name[i:] for name in names for i in _starts(name)}
+            known = {name[i:] for name in names for i in starts(name)}
             found.extend(entry for entry in entries if entry not in known)
     return found
 
@@ -367,6 +304,8 @@ def shapes(configuration: Configuration | None, model: Model) -> dict[str, tuple
     for name, part in parts.items():
         if part.kind in ADAPTABLE:
             found |= {target.shape.name: target.shape[2:] for target in _adapted(name, part)}
+            if part.kind == "attention":  # as PEFT saves it
+                found[f"{name}.base_layer.out_proj"] = found[f"{name}.out_proj"]
         elif part.kind != "unsupported":
             found[name] = None
     return found

@@ -82,7 +82,7 @@ def test_a_stack_under_target_modules_is_no_adapter_of_its_full_rank(tmp_path):
             ["m.experts", "m.experts.base_layer"],
             ["m.experts.down_proj", "m.experts.gate_up_proj"],
         ),
-        (["gate_up_proj"], ["m.q_proj"], ["m.q_proj.gate_up_proj"]),  # entries without a module: the file decides
+        (["gate_up_proj"], ["m.experts", "m.q"], ["m.experts.gate_up_proj"]),  # q is among target_modules
         (["mlp.gate.weight"], ["mlp.gate", "m.q_proj"], ["mlp.gate.weight"]),
         (["down_proj", "gate_up_proj"], ["m.experts"], [None]),
         (["a.first", "a.second"], ["m.a", "m.a.base_layer"], ["m.a.first", "m.a.first"]),  # the settings are the same

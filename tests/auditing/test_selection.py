@@ -9,8 +9,9 @@ from auditing.written import CONFIGURATION, adapter
 from lorantk import audit_adapter, audit_configuration
 from lorantk.auditing.configuration import parse_configuration, settings
 from lorantk.auditing.errors import AuditError
+from lorantk.auditing.matching import ends, matcher
 from lorantk.auditing.models import read_model
-from lorantk.auditing.selection import ends, matcher, select, shapes
+from lorantk.auditing.selection import select, shapes
 
 LLAMA = {f"model.layers.{i}.self_attn.{name}.weight": (16, 16) for i in range(3) for name in ("q_proj", "v_proj")}
 LLAMA |= {"model.embed_tokens.weight": (48, 16), "model.norm.weight": (16,), "lm_head.weight": (48, 16)}
