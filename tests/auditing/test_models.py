@@ -177,3 +177,30 @@ def test_the_table_of_classes_is_consistent():
     kinds = kinds_by_last_name()
     assert len(kinds) > 1000
     assert (kinds["embed_tokens"].replace("-", "").replace("o", ""), set(kinds["gate"]) >= set("LW")) == ("E", True)
+
+
+def test_modules_made_of_parts_of_a_tensor_are_open(tmp_path):
+    known = architecture("NomicBertModel")
+    assert "encoder.layers.*.attn.Wqkv.weight" in known.lost
+    tensors = {f"encoder.layers.{i}.{name}.weight": (8, 8) for i in range(2) for name in ("attn.Wqkv", "attn.out_proj")}
+    read = read_model(model(tmp_path, tensors, named("NomicBertModel")))
+    assert not any("Wqkv" in name for name in read.parts)
+    for module in known.open:
+        assert read.parts[module.replace("*", "1")].kind in ("unknown", "unsure"), module
+
+
+@pytest.mark.parametrize("kind", ["weight_v", "parametrizations.weight.original1"])
+def test_a_normalised_weight_has_the_shape_of_its_matrix(kind, tmp_path):
+    read = part(tmp_path, "x.q_proj", {f"x.q_proj.{kind}": (24, 32), "x.q_proj.weight_g": (24, 1)})
+    assert (read.kind, read.features_in, read.features_out) == ("linear", 32, 24)
+
+
+def test_odd_names_are_read(tmp_path):
+    odd = {
+        "model.layers.*.mlp.1.weight": (4, 4),
+        "٣.weight": (4, 4),
+        "..weight": (4, 4),
+        f"model.layers.{'9' * 400}.q.weight": (4, 4),
+    }
+    for i, kind in enumerate(("LlamaForCausalLM", "MixtralForCausalLM", "ResNetForImageClassification")):
+        assert read_model(model(tmp_path / str(i), odd, named(kind))).notes
