@@ -80,18 +80,33 @@ def test_the_families_are_many_and_their_cases_varied():
     assert kinds == {"Linear", "Embedding", "Conv1d", "Conv2d", "Conv2d, grouped", "MultiheadAttention", "ParamWrapper"}
 
 
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """For each model, how its cases came out, and the cases that differ."""
+    found = {}
+    for name, family in DATA.items():
+        model = read_model(write_model(tmp_path_factory.mktemp("model"), family["tensors"], family["config"]))
+        words = [(case, *outcome(family, case, model)) for case in family["cases"]]
+        found[name] = (
+            Counter(word for _, word, _ in words),
+            [(case[0], names) for case, word, names in words if word == "differs"],
+        )
+    return found
+
+
 @pytest.mark.parametrize("name", DATA)
-def test_no_difference_from_peft_is_silent(name, tmp_path, record_property):
-    family = DATA[name]
-    model = read_model(write_model(tmp_path, family["tensors"], family["config"]))
-    counts = Counter()
-    for case in family["cases"]:
-        word, names = outcome(family, case, model)
-        assert word != "differs", f"{case[0]}: {names}"
-        counts[word] += 1
-    print(f"{name}: {dict(counts)}")
-    limit = 0.4 if family["config"] is None else 0.1  # without a known class more stays open
+def test_no_difference_from_peft_is_silent(name, outcomes):
+    counts, different = outcomes[name]
+    assert different == []
+    limit = 0.4 if DATA[name]["config"] is None else 0.1  # without a known class more stays open
     assert counts["refuses"] <= limit * counts.total()
+
+
+def test_few_cases_stay_open(outcomes):
+    total = sum((counts for counts, _ in outcomes.values()), Counter())
+    print(", ".join(f"{word} in {count / total.total():.1%}" for word, count in total.items()), "of", total.total(), "cases")
+    assert total["refuses"] <= 0.03 * total.total()
+    assert total["agrees"] >= 0.6 * total.total()
 
 
 def test_a_difference_would_be_noticed(tmp_path):
