@@ -65,15 +65,17 @@ def conflicts(configuration: Configuration, given: dict[str, Settings], alphas: 
     return found
 
 
-def unmatched(configuration: Configuration, names: list[str], ranks: dict, alphas: dict) -> list[Finding]:
+def unmatched(configuration: Configuration, names: list[str], ranks: dict, alphas: dict, *, saved: bool = True) -> list[Finding]:
     """Return findings on patterns and targets that match nothing, and on several patterns that match one module.
 
     Parameters
     ----------
     configuration, names
-        PEFT's configuration and the modules of the file.
+        PEFT's configuration and the modules of the file, or those that PEFT adapts in a model.
     ranks, alphas
         Which patterns of `rank_pattern` and `alpha_pattern` match each module, by place, see `hits`.
+    saved
+        Whether the modules are those of a file.
     """
     found = []
     for key, patterns, hits in (("rank_pattern", configuration.ranks, ranks), ("alpha_pattern", configuration.alphas, alphas)):
@@ -89,7 +91,25 @@ def unmatched(configuration: Configuration, names: list[str], ranks: dict, alpha
             text = f"several entries of {key} with different values ({values}) match {_of(len(double), len(names))}"
             text += ": the first one counts, and saving sorts them, so that training may have used another"
             found.append(finding("pattern-order", text, "make the patterns exclude each other", double))
-    return found + _targets(configuration, names)
+    return found + (_targets(configuration, names) if saved else _targets_of_model(configuration, names))
+
+
+def _ends(name: str, wanted: set[str]) -> set[str]:
+    """Return which of the wanted names a name ends with, in whole parts."""
+    return {name[place:] for place in range(len(name)) if place == 0 or name[place - 1] == "."} & wanted
+
+
+def _targets_of_model(configuration: Configuration, names: list[str]) -> list[Finding]:
+    if not isinstance(configuration.targets, tuple):
+        return []
+    wanted = set(configuration.targets)
+    seen = set().union(*(_ends(name, wanted) for name in names))
+    missing = [target for target in configuration.targets if target not in seen]
+    if not missing:
+        return []
+    text = f"{_of(len(missing), len(configuration.targets), 'target_modules')} match no module of the model: "
+    text += ", ".join(missing[:5])
+    return [finding("target-unmatched", text, "PEFT says nothing as long as others match: correct or remove them", missing)]
 
 
 def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
@@ -102,7 +122,7 @@ def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
     else:
         wanted, seen, foreign = set(targets), set(), []
         for name in names:
-            ends = {name[place:] for place in range(len(name)) if place == 0 or name[place - 1] == "."} & wanted
+            ends = _ends(name, wanted)
             seen |= ends
             if not ends:
                 foreign.append(name)

@@ -3,10 +3,12 @@
 from numbers import Real
 from pathlib import Path
 
+from lorantk.auditing import consistency
 from lorantk.auditing.configuration import (
     Settings,
     check_positive,
     check_whole,
+    hits,
     read_configuration,
     scale_of,
     settings,
@@ -163,9 +165,10 @@ def audit_configuration(path, *, model=None, features=None, features_out=None, d
         shape = Shape("adapter", "linear", features, features_out and check_whole(features_out, "features_out"))
         selection = Selection([Target(shape, shape.name)], {}, configuration)
     configuration, question = selection.configuration, question._replace(layers=len(selection.targets))
-    modules, texts = [], {}
+    modules, texts, scales, keys = [], {}, {}, []
     for shape, key, stack, _, caveat in selection.targets:
-        given = settings(configuration, key)
+        given = scales[shape.name] = settings(configuration, key)
+        keys.append(key)
         _check_outputs(word, shape.features_out)
         begin = begin_of(word, shape.kind, given.rank, shape.features_in, whiten=configuration.whiten)
         begin = begin if stack == 1 else of_stack(begin, word, stack)
@@ -176,7 +179,11 @@ def audit_configuration(path, *, model=None, features=None, features_out=None, d
         modules.append(module._replace(notes=(*module.notes, caveat)) if caveat else module)
     refused = tuple(Refused(name, f"{name}: {reason}") for name, reason in selection.refused.items())
     notes = [*texts, *configuration.variants, *configuration.remarks, *selection.notes]
-    findings = tuple(shared_matrices(selection.shared, modules))
+    findings = [*consistency.declared(configuration, scales), *consistency.options(configuration)]
+    if model is not None:
+        ranks, alphas = ({key: hits(patterns, key) for key in keys} for patterns in (configuration.ranks, configuration.alphas))
+        findings += consistency.unmatched(configuration, keys, ranks, alphas, saved=False)
+    findings = (*findings, *shared_matrices(selection.shared, modules))
     return Audit(*summarise(where, "configuration", modules, notes, refused=refused, consistency=findings))
 
 

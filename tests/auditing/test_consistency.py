@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from auditing.written import adapter, factors, safetensors
 
-from lorantk import audit_adapter
+from lorantk import audit_adapter, audit_configuration
 
 A, B = factors(B=0.1)
 Q = "layers.0.q"
@@ -256,3 +256,19 @@ def test_a_converted_start_keeps_its_scale_and_is_no_fresh_draw(tmp_path):
     np.testing.assert_allclose(module.measured.norm, np.linalg.norm(update, 2), rtol=1e-7)
     assert module.measured.balanced < module.measured.value
     assert math.isclose(module.measured.balanced, 4 * np.linalg.norm(update, 2), rel_tol=1e-7)
+
+
+def test_a_configuration_alone_is_checked_too(tmp_path):
+    options = {"use_ylora": True, "alpha_pattern": {"^q": 100}, "target_modules": ["q", "nowhere"], "use_rslora": True}
+    path = trained(tmp_path, options) / "adapter_config.json"
+    content = json.loads(path.read_text())
+    found = {entry.id for entry in audit_configuration(path, features=32).consistency}
+    assert found == {"unknown-option", "rslora-merged"}
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(safetensors({"model.layers.0.q.weight": np.zeros((24, 32), "f4")}))
+    entries = {entry.id: entry for entry in audit_configuration(path, model=model).consistency}
+    assert entries.keys() == {"unknown-option", "rslora-merged", "pattern-unmatched", "target-unmatched"}
+    assert entries["target-unmatched"].names == ("nowhere",)
+    del content["lora_alpha"]
+    path.write_text(json.dumps(content | {"use_rslora": False, "alpha_pattern": {}, "use_ylora": False, "target_modules": ["q"]}))
+    assert {entry.id for entry in audit_configuration(path, model=model).consistency} == {"alpha-not-declared"}
