@@ -14,6 +14,7 @@ STYLE = """
 .lorantk-audit .words td{text-align:left;vertical-align:top}
 .lorantk-audit .yes{color:#00664a;font-weight:600}.lorantk-audit .no{color:#a33c00;font-weight:600}
 .lorantk-audit .undecided{color:#666;font-weight:600}
+.lorantk-audit h1,.lorantk-audit p{overflow-wrap:anywhere}
 .lorantk-audit figure{margin:1em 0}.lorantk-audit figcaption{color:#444}.lorantk-audit svg{max-width:100%;height:auto}
 """
 
@@ -29,13 +30,13 @@ def _class(cell: str) -> str:
     return f" class='{cell}'" if cell in ("yes", "no", "undecided") else ""
 
 
-def fragment(report: Report, every: bool = False) -> str:
-    """Return the report as HTML to put into another page: what holds, the table, remedies and notes."""
+def fragment(report: Report, every: bool = False, figures: str = "") -> str:
+    """Return the report as HTML to put into another page: the answer, what holds, figures, the table, remedies and notes."""
     shown = rows(report, every)
     held = _table((), [(name, MARKS[holds], text) for name, text, holds in findings(report)], "words")
     count, kind = report.overall.modules, f", {report.format}" if report.format else ""
     where = f"{report.source}: {count} adapted module{'s' * (count > 1)}{kind}"
-    parts = [f"<p><strong>{escape(verdict(report))}</strong></p><p>{escape(where)}</p>", held]
+    parts = [f"<p><strong>{escape(verdict(report))}</strong></p><p>{escape(where)}</p>", held, figures]
     parts.append(_table(HEADER, [cells(row) for row in shown]))
     for kind, remedies in advised(shown).items():
         lines = [(", ".join(labels[:3]) + (" …" if len(labels) > 3 else ""), text) for text, labels in remedies.items()]
@@ -59,6 +60,6 @@ def page(report: Report) -> str:
     return (
         "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-        f"<title>{title}</title></head><body><div class='lorantk-audit'><h1>{title}</h1>{figures}</div>"
-        f"{fragment(report, every=True)}</body></html>\n"
+        f"<title>{title}</title></head><body><div class='lorantk-audit'><h1>{title}</h1></div>"
+        f"{fragment(report, every=True, figures=figures)}</body></html>\n"
     )

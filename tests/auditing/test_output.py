@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import jsonschema
@@ -14,6 +15,7 @@ from auditing.written import adapter, factors
 import lorantk
 from lorantk import audit_adapter, audit_configuration, audit_numbers, cli
 from lorantk.auditing import report as named
+from lorantk.auditing.html import page
 from lorantk.auditing.sarif import sarif
 from lorantk.auditing.table import verdict
 
@@ -141,3 +143,9 @@ def test_an_interruption_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr("lorantk.auditing.run.audit_numbers", interrupted)
     assert cli.main(["audit", "--rank", "8", "--alpha", "8", "--features", "64"]) == 130
     assert capsys.readouterr().err == "lorantk audit: interrupted\n"
+
+
+def test_the_page_answers_before_it_shows_figures(tmp_path):
+    report = audit_adapter(mixed(tmp_path))
+    text = page(report)
+    assert text.index(escape(verdict(report))) < text.index("<svg") < text.index("<th ")
