@@ -39,6 +39,24 @@ class MatrixEquivalent(NamedTuple):
     iterations: int
 
 
+class MeanBound(NamedTuple):
+    """What `mean_bound` returns.
+
+    Attributes
+    ----------
+    defect : float
+        ``ε``.
+    distance : float
+        ``D = (1 + ρ) log 1/(1 - ε)``, infinite where ``ε ≥ 1``.
+    outputs : float
+        What ``|E f̂ - f̄|`` is at most, in units of ``|y| √(K(x, x)/λ)``.
+    """
+
+    defect: float
+    distance: float
+    outputs: float
+
+
 class Prediction(NamedTuple):
     """Mean and covariance over A of the outputs on test inputs, see `predict`.
 
@@ -73,8 +91,8 @@ def matrix_equivalent(
 ) -> MatrixEquivalent:
     """Return the solution of ``E_l = (I + T_l/r_l)⁻¹``, to which the iteration from ``E_l = I`` falls monotonically.
 
-    There is exactly one solution. Each step shrinks the distance to it, in Thompson's metric, by a factor of at least
-    ``‖K‖/(‖K‖ + λ)``, K the kernel of the adapted layers.
+    There is exactly one solution. Each step shrinks the distance to it, in Thompson's metric, to at most
+    ``‖K‖/(‖K‖ + λ)`` of what it was, K the kernel of the adapted layers.
 
     Parameters
     ----------
@@ -137,24 +155,6 @@ def _matrix(rows, vector):
     return rows.backward.T @ (vector[:, None] * rows.forward)
 
 
-class MeanBound(NamedTuple):
-    """What `mean_bound` returns.
-
-    Attributes
-    ----------
-    defect : float
-        ``ε``.
-    distance : float
-        ``D = (1 + ρ) log 1/(1 - ε)``, infinite where ``ε ≥ 1``.
-    outputs : float
-        What ``|E f̂ - f̄|`` is at most, in units of ``|y| √(K(x, x)/λ)``.
-    """
-
-    defect: float
-    distance: float
-    outputs: float
-
-
 def mean_bound(layers: Mapping[str, Rows], ranks: Mapping[str, float], ridge: float) -> MeanBound:
     """Return a bound on the distance of the mean over A from the equivalent: ``e^{-D} R̄ ⪯ E(K̂ + λ)⁻¹ ⪯ e^D R̄``.
 
@@ -184,15 +184,16 @@ def mean_bound(layers: Mapping[str, Rows], ranks: Mapping[str, float], ridge: fl
     >>> from lorantk.theory import equivalents, gradient_rows
     >>> layers = {"W1": gradient_rows.Rows(np.ones((1, 1)), np.ones((1, 1)))}
     >>> bounds = [equivalents.mean_bound(layers, {"W1": r}, 1.0) for r in (1, 100, 10_000)]
-    >>> [float(bound.distance.round(4)) for bound in bounds]
+    >>> [round(bound.distance, 4) for bound in bounds]
     [inf, 0.0771, 0.0007]
     """
     _check(layers, ranks, ridge)
     kernels = [layer_kernel(layers[name], layers[name]) / ridge for name in ranks]
     rank, rho, F = min(ranks.values()), sum(np.linalg.norm(K, 2) for K in kernels), np.linalg.norm(sum(kernels))
     defect = rho / rank * (np.sqrt(6) * F + rho + 3 * F**2 * (rank**-0.5 + 1 / rank))
-    distance = -(1 + rho) * np.log1p(-defect) if defect < 1 else np.float64(np.inf)
-    return MeanBound(float(defect), distance, float(defect / np.sqrt(rho) + (1 + np.sqrt(rho)) * np.expm1(distance)))
+    distance = -(1 + rho) * np.log1p(-defect) if defect < 1 else np.inf
+    outputs = defect / np.sqrt(rho) + (1 + np.sqrt(rho)) * np.expm1(distance)
+    return MeanBound(float(defect), float(distance), float(outputs))
 
 
 def scatter_matrices(
