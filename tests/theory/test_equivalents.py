@@ -109,6 +109,25 @@ def test_mean_and_scatter_over_every_sign_matrix_lie_within_the_bounds(rank, rid
     assert error.max() > 1e-6
 
 
+def test_two_adapted_layers_beside_one_in_full_lie_within_the_bound():
+    """Every pair of 3 × 2 sign matrices."""
+    layers = {name: random_rows(seed, 6, 2, 2) for seed, name in enumerate(("W1", "W2", "W3"))}
+    ranks, ridge = {"W1": 3, "W2": 3}, 16.0
+    signs = np.array(list(itertools.product([-1.0, 1.0], repeat=6))).reshape(-1, 2, 3) / np.sqrt(3)
+    parts = [layers[name].forward @ signs for name in ranks]
+    K1, K2 = (
+        (layers[name].backward @ layers[name].backward.T) * (h @ h.transpose(0, 2, 1))
+        for name, h in zip(ranks, parts, strict=True)
+    )
+    fixed = layer_kernel(layers["W3"], layers["W3"]) + ridge * np.eye(6)
+    mean = np.linalg.inv(K1[:, None] + K2[None] + fixed).mean(axis=(0, 1))
+    found = equivalents.matrix_equivalent(layers, ranks, ridge, tolerance=1e-14)
+    distance, bound = thompson(found.resolvent, mean), equivalents.mean_bound(layers, ranks, ridge).distance
+    assert 1e-6 < distance <= bound < 1
+    alone = equivalents.matrix_equivalent({name: layers[name] for name in ranks}, ranks, ridge)  # without the one in full
+    assert thompson(alone.resolvent, mean) > bound
+
+
 def test_the_bound_falls_with_the_rank_and_says_nothing_where_the_defect_reaches_one():
     bounds = [equivalents.mean_bound(LAYERS, {"W1": r, "W2": r}, 2.0).distance for r in (1, 100, 10_000, 1_000_000)]
     assert bounds[0] == np.inf
