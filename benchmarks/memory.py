@@ -1,13 +1,11 @@
-"""Print the peak memory of one call above that before it, in MiB: python benchmarks/memory.py METHOD MODE N n L C DTYPE."""
+"""Peak memory of one call above that before it; as a script, of a method for networks.
+
+python benchmarks/memory.py METHOD MODE N n L C DTYPE
+"""
 
 import ctypes
 import gc
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
-import jax
-import methods
 
 
 def status(key):
@@ -16,14 +14,30 @@ def status(key):
         return int(next(line.split()[1] for line in lines if line.startswith(key))) / 1024
 
 
-name, mode, *size, dtype = sys.argv[1:]
-function = methods.method(name, mode, *map(int, size), dtype)
-# The first call compiles. Memory that it no longer needs is returned to the system before the second call is measured.
-jax.block_until_ready(function())
-gc.collect()
-ctypes.CDLL("libc.so.6").malloc_trim(0)
-with open("/proc/self/clear_refs", "w") as reset:
-    reset.write("5")
-before = status("VmRSS")
-jax.block_until_ready(function())
-print(status("VmHWM") - before)
+def peak_mib(call):
+    """Return the peak memory of a call above that before it, in MiB.
+
+    The first call compiles. Memory that it no longer needs is returned to the system before the second call is measured.
+    """
+    call()
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as reset:
+        reset.write("5")
+    before = status("VmRSS")
+    call()
+    return status("VmHWM") - before
+
+
+def main():
+    """Print the peak of the method that the arguments name."""
+    import jax
+    import methods
+
+    name, mode, *size, dtype = sys.argv[1:]
+    function = methods.method(name, mode, *map(int, size), dtype)
+    print(peak_mib(lambda: jax.block_until_ready(function())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Run every benchmark, in the project's environment and in one with JAX 0.5.3, and merge the results.
 
-Writes _build/bench/kernels.json, _build/bench/spectra.json and _build/bench/audit.json; with --keep also copies the first two to
+Writes kernels.json, spectra.json, language.json and audit.json into _build/bench; with --keep also copies the first three to
 benchmarks/results, which the book's chapter on cost reads. The long run without a Gram matrix needs --long.
 """
 
@@ -61,9 +61,10 @@ def main():
         run(sys.executable, "spectra.py", BUILD / "sharded.json", "sharded", XLA_FLAGS=flags)
         found += json.loads((BUILD / "sharded.json").read_text())
     (BUILD / "spectra.json").write_text(json.dumps(found, indent=1) + "\n")
+    run(sys.executable, "language.py", BUILD / "language.json", *quick)
     run(sys.executable, "audit.py", BUILD / "audit.json", "--uv", options.uv, *quick)
     if options.keep:
-        for name in ("kernels.json", "spectra.json"):
+        for name in ("kernels.json", "spectra.json", "language.json"):
             shutil.copy(BUILD / name, HERE / "results" / name)
 
 
