@@ -41,7 +41,7 @@ def test_a_sampled_fit_is_that_of_the_adapted_networks_kernel(network, task):
     A = np.asarray(adapted.layers[0].A)
     # W1 adapted, W2 in full, W3 not at all
     own = task._replace(layers={name: {m: part[m] for m in ("W1", "W2")} for name, part in task.layers.items()})
-    outputs = linearised.sampled_outputs(own, {"W1": 3}, 0.5, draws=1, rng=Fixed(A, A))
+    outputs = linearised.sampled_outputs(own, {"W1": 3}, 0.5, draws=1, rng=Fixed(A))
     K, k = (kernels.as_matrix(kernels.ntk(adapted, part, jnp.asarray(x), outputs="full")) for part in (jnp.asarray(x), x_test))
     start = np.asarray(networks.forward(network, x_test))
     y = (transfer.one_hot(labels[chosen[:12]]) - 0.2 - np.asarray(networks.forward(network, x))).ravel()

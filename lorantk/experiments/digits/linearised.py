@@ -4,6 +4,7 @@ The sampled outputs come from draws of A and know nothing of the deterministic e
 Gaussian law with its mean and covariance. Both go through `effects`. Kernels are at ``c = 1``.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -129,23 +130,24 @@ def sampled_outputs(
     draws, rng
         Number and source of the draws.
     """
-    outputs = {}
+    runs = []
     for images, fits, tests in _runs(task):
         own = task.layers[images]
-        train = _kernels(own, own, ranks)
         cross = {test: _kernels(task.layers[test], own, ranks) for test in tests}
-        y = np.stack([task.targets[name] for name in fits], axis=1)
-        found = {(name, test): [] for name in fits for test in tests}
-        for _ in range(draws):
-            A = {name: rng.standard_normal((r, own[name].forward.shape[1])) / np.sqrt(r) for name, r in ranks.items()}
+        runs.append((fits, _kernels(own, own, ranks), cross, np.stack([task.targets[name] for name in fits], axis=1)))
+    widths = {name: task.layers["clean"][name].forward.shape[1] for name in ranks}
+    found = defaultdict(list)
+    for _ in range(draws):
+        # The same A with and without the backdoor, as for one adapter whose data are poisoned.
+        A = {name: rng.standard_normal((r, widths[name])) / np.sqrt(r) for name, r in ranks.items()}
+        for fits, train, cross, y in runs:
             K = train(A) + ridge * np.eye(len(y))
             weights = cho_solve(cho_factor(K, overwrite_a=True, check_finite=False), y, check_finite=False)
-            for test in tests:
-                f = (cross[test](A) @ weights).T.reshape(len(fits), -1, CLASSES) + task.start[test]
+            for test, kernel in cross.items():
+                f = (kernel(A) @ weights).T.reshape(len(fits), -1, CLASSES) + task.start[test]
                 for name, part in zip(fits, f, strict=True):
                     found[name, test].append(part)
-        outputs |= {key: np.array(parts) for key, parts in found.items()}
-    return outputs
+    return {key: np.array(parts) for key, parts in found.items()}
 
 
 def equivalent_laws(task: Attack, ranks: Mapping[str, int], ridge: float) -> dict[tuple[str, str], Law]:
