@@ -216,6 +216,14 @@ def _containers(names) -> Iterator[str]:
                 yield above
 
 
+def _without_weight(name: str, known: Architecture | None) -> Part:
+    """Return a module of which the file has other tensors, or inner modules, but no weight."""
+    letters = set() if known is None else set(known.kinds.get(pattern(name), ""))
+    if not letters & set("LTECGM"):
+        return CONTAINER
+    return (JOINED if pattern(name) in known.open else ABSENT)._replace(kind="unknown" if letters & set("LT") else "unsure")
+
+
 def _add_absent(parts: dict[str, Part], known: Architecture) -> None:
     """Add the modules of the class that the file does not show, such as those without weights."""
     instances: dict[str, list[str]] = {"": [""]}
@@ -254,11 +262,13 @@ def _add_tied(parts: dict[str, Part], known: Architecture) -> None:
         if source.kind == "linear":
             tokens, width = width, tokens
         for name in group:
-            letter = known.kinds.get(pattern(name))
-            if letter == "E":
-                parts[name] = Part("embedding", tokens, width, source.weight)
-            elif letter == "L":
-                parts[name] = Part("linear", width, tokens, source.weight)
+            tied = {
+                "E": Part("embedding", tokens, width, source.weight),
+                "L": Part("linear", width, tokens, source.weight),
+            }.get(known.kinds.get(pattern(name)))
+            own = parts.get(name)
+            if tied is not None and (own is None or own.weight is None or own[:3] == tied[:3]):
+                parts[name] = tied
 
 
 def _transposed(name: str, shapes: dict[str, tuple[int, ...]], known: Architecture | None) -> bool | None:
@@ -310,7 +320,7 @@ def read_model(path: Path) -> Model:
     for name in loading.unclear:
         parts.setdefault(name.removesuffix(".weight"), JOINED)
     for name in _containers([name for name in parameters if "." in name]):
-        parts.setdefault(name, CONTAINER)
+        parts.setdefault(name, _without_weight(name, known))
     if known is not None:
         _add_absent(parts, known)
         if ties:

@@ -69,6 +69,19 @@ def test_a_tied_head_is_a_module_that_the_file_does_not_contain(tmp_path):
     assert "lm_head" not in read_model(model(tmp_path / "c", tensors)).parts
 
 
+def test_a_head_of_its_own_shape_is_not_tied(tmp_path):
+    tensors = {"model.embed_tokens.weight": (48, 16), "lm_head.weight": (40, 16)}
+    parts = read_model(model(tmp_path, tensors, named("LlamaForCausalLM", tie_word_embeddings=True))).parts
+    assert parts["lm_head"][1:4] == (16, 40, "lm_head.weight")
+
+
+def test_a_bias_without_its_matrix_is_no_container(tmp_path):
+    tensors = {f"{LAYER}.self_attn.q_proj.bias": (16,), f"{LAYER}.self_attn.k_proj.weight": (16, 16)}
+    parts = read_model(model(tmp_path, tensors, named("LlamaForCausalLM"))).parts
+    assert parts[f"{LAYER}.self_attn.q_proj"].kind == "unknown"
+    assert parts[f"{LAYER}.self_attn"].kind == "unsupported"
+
+
 def test_names_are_those_of_the_loaded_model(tmp_path):
     gpt = {"h.0.attn.c_attn.weight": (16, 48), "h.0.attn.c_attn.bias": (48,), "wte.weight": (50, 16)}
     read = read_model(model(tmp_path / "gpt", gpt, named("GPT2LMHeadModel")))
