@@ -233,14 +233,15 @@ def main():
         return
     N, many, seconds = (8, 16, 1) if options.quick else (128, 1024, options.seconds)
     about, rows = environment(), []
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     for mode in options.modes:
         names = [name for name in options.methods if name != "torch" or mode != "parameters"]
         rows += [row | {"environment": about} for row in measure(mode, N, names, seconds)]
         for row in rows[-len(names) :]:
             print(*(row.get(key) for key in ("label", "N", "method", "seconds", "peak_mib", "difference", "note")), flush=True)
+        options.out.write_text(json.dumps(rows, indent=1) + "\n")
     rows += [row | {"environment": about} for row in stored(many, seconds / 4)]
     print(*(f"{row['label']}: {row['seconds']:.3g} s" for row in rows if row["what"] == "stored"), sep="\n")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
