@@ -1,4 +1,4 @@
-"""The registry: every statement that the book judges, in the order of the paper's poster, followed by our own results."""
+"""The registry: every statement that the book judges, in the order of the paper's poster, then other papers', then our own."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ from lorantk.publishing.errors import ClaimError
 
 KINDS = ("definition", "claim", "finding")
 OWN = "this book"
+OTHER = "arXiv:"  # begins the source of a claim of another paper
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ CLAIMS = (
     Claim("finding-variance", "finding", "The variance of A's entries changes robustness", "finding 3"),
     Claim("finding-low-rank", "finding", "Against backdoors, the lowest rank that performs is best", "finding 4"),
     Claim("finding-small-variance", "finding", "A small variance of A's entries is best", "finding 5"),
+    Claim("other-noise", "finding", "LoRA resists label noise, a lower rank more so", f"{OTHER}2602.00084"),
+    Claim("other-spectra", "finding", "Spectra tell poisoned adapters from clean ones", f"{OTHER}2602.15195"),
+    Claim("other-norms", "finding", "The scatter of norms tells poisoned adapters from clean ones", f"{OTHER}2605.30189"),
     Claim("mean-order", "claim", "The mean kernel is ordered at every width", OWN),
     Claim("gram-condition", "claim", "When the kernels are ordered on given data", OWN),
     Claim("trained-order", "claim", "When the kernels stay ordered after training", OWN),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lorantk.experiments.disputes import kept, memory
+from lorantk.experiments.disputes import fingerprints, kept, memory
 
 ROW = {"rank": 1, "load": 0.5, "labels": 12, "seed": 0, "fitted": 1 / 3}
 
@@ -40,3 +40,9 @@ def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
         list(kept.make("memory", tmp_path))
     assert [(row["rank"], row["load"]) for row in kept.make("memory", tmp_path)] == [(1, 0.5), (1, 1.0), (2, 0.5)]
     assert calls == [(1, 0.5), (1, 1.0), (2, 0.5), (2, 0.5)]
+
+
+def test_the_fingerprints_are_kept_whole():
+    table = kept.read("fingerprints")
+    assert len(table) == len(list(fingerprints.parts())) * fingerprints.SEEDS
+    assert set(zip(table["kind"], table["rate"].round(6), strict=True)) == {(k, round(r, 6)) for k, r in fingerprints.parts()}

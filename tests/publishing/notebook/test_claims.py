@@ -4,7 +4,7 @@ import pytest
 
 from lorantk.publishing.errors import ClaimError
 from lorantk.publishing.graph.records import schema
-from lorantk.publishing.notebook.claims import CLAIMS, KINDS, OWN, claim
+from lorantk.publishing.notebook.claims import CLAIMS, KINDS, OTHER, OWN, claim
 from lorantk.publishing.notebook.verdicts import ABOUT, RELATIONS, VERDICTS
 
 DEFINITIONS = "def-lora def-ntk def-upa def-bpa def-ib def-renyi def-ff"
@@ -13,6 +13,7 @@ PAPER = (
     "ib-inequality renyi-inequality bridge"
 )
 FINDINGS = "finding-upa-bpa finding-rank finding-variance finding-low-rank finding-small-variance"
+OTHERS = "other-noise other-spectra other-norms"
 RESULTS = (
     "mean-order gram-condition trained-order ib-law cosine-floor gauge lazy-criterion matched-rate "
     "rank-order head-variance rate-is-time capacity effective-ridge rank-sign"
@@ -23,10 +24,14 @@ def test_every_statement_is_listed_once_with_its_kind():
     expected = {
         "definition": set(DEFINITIONS.split()),
         "claim": set(PAPER.split()) | set(RESULTS.split()),
-        "finding": set(FINDINGS.split()),
+        "finding": set(FINDINGS.split()) | set(OTHERS.split()),
     }
     assert {kind: {entry.id for entry in CLAIMS if entry.kind == kind} for kind in KINDS} == expected
-    assert len(CLAIMS) == len({entry.id for entry in CLAIMS}) == 37
+    assert len(CLAIMS) == len({entry.id for entry in CLAIMS}) == 40
+
+
+def test_claims_of_other_papers_name_them():
+    assert [entry.id for entry in CLAIMS if entry.source.startswith(OTHER)] == OTHERS.split()
 
 
 def test_own_results_come_last():

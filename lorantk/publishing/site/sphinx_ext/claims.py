@@ -7,7 +7,7 @@ from pathlib import Path
 from docutils import nodes
 
 from lorantk.publishing.json_files import CLAIMS_FILE, RECORD, read_list
-from lorantk.publishing.notebook.claims import OWN
+from lorantk.publishing.notebook.claims import OTHER, OWN
 from lorantk.publishing.site.sphinx_ext.base import BuildDirective
 from lorantk.publishing.site.sphinx_ext.pieces import (
     BADGES,
@@ -165,11 +165,13 @@ class Scoreboard(BuildDirective):
     """Every statement with its verdict, linked to chapter, evidence and certificate."""
 
     def content_nodes(self):
-        """A table in three groups: the paper's statements, its findings, our own results."""
-        groups = {"Definitions and statements of the paper": [], "Its findings": [], "Results of this book": []}
-        statements, findings, own = groups.values()
+        """A table in four groups: the paper's statements, its findings, claims of other papers, our own results."""
+        titles = ("Definitions and statements of the paper", "Its findings", "Claims of other papers", "Results of this book")
+        groups = {title: [] for title in titles}
+        statements, findings, others, own = groups.values()
         for claim in self.entries(CLAIMS_FILE).values():
             rows = own if claim["source"] == OWN else findings if claim["kind"] == "finding" else statements
+            rows = others if claim["source"].startswith(OTHER) else rows
             rows.append(self.row(claim))
         rows = [row for title, group in groups.items() if group for row in ([[nodes.strong("", title)]], *group)]
         return [table(["Statement", "Verdict", "What holds", "Evidence"], rows, "Scoreboard")]
