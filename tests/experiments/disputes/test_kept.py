@@ -46,3 +46,9 @@ def test_the_fingerprints_are_kept_whole():
     table = kept.read("fingerprints")
     assert len(table) == len(list(fingerprints.parts())) * fingerprints.SEEDS
     assert set(zip(table["kind"], table["rate"].round(6), strict=True)) == {(k, round(r, 6)) for k, r in fingerprints.parts()}
+
+
+def test_the_fits_of_random_labels_are_kept_whole():
+    table = kept.read("memory")
+    assert len(table) == len(memory.RANKS) * len(memory.LOADS) * memory.SEEDS
+    assert (table["labels"] == [round(row.load * memory.dimension(row.rank)) for row in table.itertuples()]).all()
