@@ -192,16 +192,19 @@ def _gram(rows):
 
 def _from_gradients(delta, v):
     """``Σ_b G_b G_bᵀ`` over blocks of the longer side of the gradients."""
-    N, C, _, m = delta.shape
-    n = v.shape[2]
-    (long, short), form = ((delta, v), "nctb,nts->ncbs") if m > n else ((v, delta), "ntb,ncts->ncbs")
-    width = _divisor(max(m, n), N * C * min(m, n) * v.dtype.itemsize)
-    blocks = jnp.moveaxis(long.reshape(*long.shape[:-1], -1, width), -2, 0)
+    N, C, T, m = delta.shape
+    n, R = v.shape[2], N * C
+    # One axis for examples and outputs: with two, XLA would transpose the blocks.
+    delta, v = delta.reshape(R, T, m), v if C == 1 else jnp.repeat(v, C, axis=0)
+    long, short = (delta, v) if m > n else (v, delta)
+    width = _divisor(max(m, n), R * min(m, n) * v.dtype.itemsize)
+    blocks = jnp.moveaxis(long.reshape(R, T, -1, width), 2, 0)
 
     def add(K, block):
-        return K + _gram(jnp.einsum(form, block, short)), None
+        G = jnp.einsum("rtb,rts->rbs", block, short).reshape(R, -1)
+        return K + G @ G.T, None
 
-    return jax.lax.scan(add, jnp.zeros((N * C, N * C), v.dtype), blocks)[0]
+    return jax.lax.scan(add, jnp.zeros((R, R), v.dtype), blocks)[0]
 
 
 def _from_pairs(delta, v, alike):
