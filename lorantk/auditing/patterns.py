@@ -54,7 +54,7 @@ class Clock:
 
     def __init__(self, seconds: float | None = None):
         self.left = SECONDS if seconds is None else seconds
-        self._child = self._answers = None
+        self._child = self._answers = self._end = None
 
     def _start(self) -> None:
         command = [sys.executable, "-I", "-S", "-c", CHILD]
@@ -69,7 +69,7 @@ class Clock:
 
         threading.Thread(target=read, daemon=True).start()
         self._child, self._answers = child, answers
-        weakref.finalize(self, _stop, child)
+        self._end = weakref.finalize(self, _stop, child)
 
     def ask(self, expression: str, method: str, name: str) -> list | None:
         """Return the groups of a match by the other process; raise TimeoutError if the time is up or the process died."""
@@ -79,9 +79,11 @@ class Clock:
             self._child.stdin.write(json.dumps([expression, method, name]) + "\n")
             self._child.stdin.flush()
             answer = self._answers.get(timeout=max(self.left, 1e-3))
-        except (queue.Empty, OSError) as error:
-            raise TimeoutError from error
+        except (queue.Empty, OSError):
+            answer = ""
         if not answer:
+            self._end()  # now: the process would go on for as long as something refers to this clock
+            self._child = None
             raise TimeoutError
         return json.loads(answer)
 

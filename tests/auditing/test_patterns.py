@@ -3,6 +3,7 @@
 import re
 import time
 
+import psutil
 import pytest
 from auditing.written import adapter
 from hypothesis import given, settings
@@ -48,6 +49,14 @@ def test_an_expression_that_blows_up_is_one_line_in_bounded_time(expression, tmp
 def test_an_expression_that_takes_too_much_memory_ends(tmp_path):
     with pytest.raises(AuditError, match="matched quickly"):
         Pattern("(" * 90 + "a+" + ")+" * 90 + "c", "x", Clock(5)).match("a" * 900)
+
+
+def test_no_process_goes_on_when_the_time_is_up():
+    clock = Clock(0.3)
+    with pytest.raises(AuditError, match="matched quickly"):
+        Pattern("(a|aa)+$", "x", clock).match("a" * 60 + "b")
+    assert not [child for child in psutil.Process().children() if "import json, re" in " ".join(child.cmdline())]
+    assert clock.left <= 0  # the clock is still referred to
 
 
 def test_time_is_shared_by_the_expressions_of_a_configuration():
