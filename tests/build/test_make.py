@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TARGETS = {"help", "book", "test", "smoke", "lint", "notebook", "lab", "bench", "peft", "check-site", "zip", "pdf", "cluster"}
 TARGETS |= {"serve", "clean", "environment.yml", "calibrate", "check-data", "reference", "reproduce", "reproduce-threads"}
-TARGETS |= {"faults", "fuzz", "mutate", "kills", "audit-packages"}
+TARGETS |= {"digits", "faults", "fuzz", "kills", "language", "mutate", "audit-packages"}
 
 
 def test_help_lists_every_target_with_one_line():
