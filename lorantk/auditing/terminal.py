@@ -1,6 +1,7 @@
 """Render the report as text for a terminal."""
 
 import os
+import shutil
 import sys
 import textwrap
 import time
@@ -11,6 +12,7 @@ from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, find
 COLOURS = {True: "32", False: "31", None: "33"}  # green, red, yellow; the words say the same
 ROWS = 40
 WIDTH = 80
+DROPPED = ("dim", "variance", "c", "balanced", "at start")  # columns that a narrow terminal does without, the first first
 
 
 def wants_colour(stream) -> bool:
@@ -37,6 +39,24 @@ def _wrapped(text: str, indent: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
+def _widths(table: list[list[str]]) -> list[int]:
+    return [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+
+
+def _fitted(table: list[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """Return a table without the columns for which the terminal is too narrow, and their names; `COLUMNS` sets the width."""
+    room, dropped = shutil.get_terminal_size((WIDTH, 0)).columns, []
+    for name in DROPPED:
+        widths = _widths(table)
+        if sum(widths) + 2 * (len(widths) - 1) <= room:
+            break
+        if name in table[0]:
+            at = table[0].index(name)
+            table = [line[:at] + line[at + 1 :] for line in table]
+            dropped.append(name)
+    return table, dropped
+
+
 def render(report: Report, colour: bool = False, every: bool = False) -> str:
     """Return the report as text: the answer in a sentence, a table, what holds, what would change it, what the files say, notes.
 
@@ -54,7 +74,8 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
     table = [HEADER, *[cells(row) for row in shown]]
     empty = [column for column in range(len(HEADER)) if all(line[column] == "–" for line in table[1:])]
     table = [[cell for column, cell in enumerate(line) if column not in empty] for line in table]
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    table, dropped = _fitted(table)
+    widths = _widths(table)
     out = [_paint(line, "1", colour) for line in textwrap.wrap(verdict(report), WIDTH)]
     count, kind = report.overall.modules, f", {report.format}" if report.format else ""
     out += ["", f"{report.source}: {count} adapted module{'s' * (count > 1)}{kind}", ""]
@@ -62,6 +83,8 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
         padded = [line[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]]
         code = "1" if row is None else COLOURS[row.module.order]
         out.append("  ".join(padded[:-1] + [_paint(padded[-1], code, colour)]))
+    if dropped:
+        out += ["", _wrapped(f"columns left out for want of width: {', '.join(dropped)}; COLUMNS=140 or --json shows them", "")]
     if len(shown) < len(every_row):
         out.append(f"… and {len(every_row) - len(shown)} further rows: --all shows every module")
     out += ["", "The order LoRA ⪯ full fine-tuning holds"]

@@ -188,3 +188,22 @@ def test_a_closed_pipe_gives_no_traceback(tmp_path):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout == "{\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_a_table_fits_the_terminal_or_names_what_it_leaves_out(columns, tmp_path, monkeypatch):
+    report = audit_adapter(adapter(tmp_path, ["model.layers.0.self_attn.q_proj"]))
+
+    def shown(width):
+        monkeypatch.setenv("COLUMNS", str(width))
+        text = str(report)
+        header = next(line for line in text.splitlines() if line.startswith("module"))
+        named = " ".join(text.split()).partition("left out for want of width: ")[2].partition(";")[0]
+        return text, set(re.split(r"\s{2,}", header)), set(filter(None, named.split(", ")))
+
+    text, headings, dropped = shown(columns)
+    assert headings | dropped == shown(1000)[1]
+    assert {"type", "r", "α", "s", "saved κ", "order"} <= headings
+    assert bool(dropped) == (columns < 140)
+    if columns >= 80:
+        assert all(len(line) <= columns for line in text.splitlines() if line.startswith(("module", "model.")))
