@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 from lorantk.threads import limit_threads
@@ -103,11 +104,11 @@ def audit(options):
 def balance(options):
     """Write a copy of an adapter with balanced factors of the same update."""
     from lorantk.auditing.balance import balance_adapter
-    from lorantk.auditing.terminal import progress
+    from lorantk.auditing.terminal import WIDTH, progress
 
     limit_threads(1)
     done = balance_adapter(options.path, options.output, in_order=options.in_order, progress=progress)
-    say(done.text())
+    say(textwrap.fill(done.text(), WIDTH, subsequent_indent="  ", break_on_hyphens=False))
 
 
 def audited(options, progress):

@@ -124,7 +124,8 @@ def test_the_command_says_what_it_did(tmp_path, capsys):
     folder = adapter(tmp_path / "a", configuration={"lora_alpha": 8}, B=1.0)
     assert cli.main(["balance", str(folder), str(tmp_path / "b"), "--in-order"]) == 0
     out = capsys.readouterr().out
-    assert "2 modules balanced, alpha times" in out
+    assert "2 modules balanced, alpha times" in " ".join(out.split())
+    assert all(len(line) <= 80 for line in out.splitlines() if " " in line.strip())  # a path is never broken
     alpha = json.loads((tmp_path / "b/adapter_config.json").read_text())["lora_alpha"]
     assert 0 < alpha < 8
     assert cli.main(["audit", str(tmp_path / "b"), "--check"]) == 0
