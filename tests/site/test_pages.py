@@ -59,8 +59,15 @@ FIRST_VISIT, NEXT_VISIT = 2_500_000, 250_000  # bytes
 
 def shoot(seen, screenshots, page, setting):
     """Save a screenshot, of the whole page for pages in `WHOLE`, which people look at, and of the top for the others."""
+    from playwright.sync_api import TimeoutError as NoFrameError  # which a machine without Chromium does not need
+
     name = f"{page.removesuffix('.html').replace('/', '-')}-{setting}.png"
-    seen.page.screenshot(path=screenshots / name, full_page=page in WHOLE, animations="disabled")
+    options = {"path": screenshots / name, "full_page": page in WHOLE, "animations": "disabled"}
+    try:
+        seen.page.screenshot(**options)
+    except NoFrameError:  # once in some thousand times, Chromium draws no frame after the window was resized
+        seen.page.bring_to_front()
+        seen.page.screenshot(**options)
 
 
 def check_accessibility(seen, axe, setting):
