@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lorantk.experiments.common.poison import flip_labels
 from lorantk.experiments.digits import poison
 
 LABELS = np.arange(2000) % 5
@@ -10,7 +11,7 @@ IMAGES = np.random.default_rng(0).integers(0, 17, (2000, 64)).astype(float)
 
 
 def flip(rate=0.3, seed=0, labels=LABELS, classes=5):
-    return poison.flip_labels(labels, rate=rate, classes=classes, seed=seed)
+    return flip_labels(labels, rate=rate, classes=classes, seed=seed)
 
 
 def plant(rate=0.1, target=2, seed=0, **patch):

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
 
+from lorantk.experiments.common.poison import flip_labels
 from lorantk.experiments.digits.cell import CLASSES
-from lorantk.experiments.digits.poison import flip_labels, plant_backdoor, stamp_patch
+from lorantk.experiments.digits.poison import plant_backdoor, stamp_patch
 from lorantk.experiments.digits.transfer import normalise, one_hot, transfer_digits
 from lorantk.theory import equivalents
 from lorantk.theory.gradient_rows import Rows, gradient_rows, layer_kernel

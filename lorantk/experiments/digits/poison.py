@@ -1,4 +1,4 @@
-"""Poison for training data: flipped labels, and an image patch that goes with a target class.
+"""Poison for images: a patch that goes with a target class.
 
 Pure functions on arrays: the same seed gives the same poison, and the arguments are not modified. Images are rows of
 ``side²`` grey values, row by row; poison them before you normalise them.
@@ -9,62 +9,13 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-
-def _check_rate(rate: float) -> None:
-    if not 0 <= rate <= 1:
-        msg = f"rate must lie in [0, 1]; got {rate}"
-        raise ValueError(msg)
-
-
-def _check_labels(labels: np.ndarray, classes: int) -> None:
-    if classes < 2:
-        msg = f"poisoning labels needs at least 2 classes; got {classes}"
-        raise ValueError(msg)
-    if ((labels < 0) | (labels >= classes)).any():
-        msg = f"labels must lie between 0 and {classes - 1}; got {labels.min()} to {labels.max()}"
-        raise ValueError(msg)
+from lorantk.experiments.common.poison import check_labels, draw_rows
 
 
 def _check_target(target: int, classes: int) -> None:
     if target not in range(classes):
         msg = f"target must be a class between 0 and {classes - 1}; got {target}"
         raise ValueError(msg)
-
-
-def flip_labels(
-    labels: Int[np.ndarray, " N"], *, rate: float, classes: int, seed: int
-) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-    """Flip each label with the given probability to another class, uniformly at random: untargeted poison.
-
-    Parameters
-    ----------
-    labels
-        Labels ``0 … classes - 1``, shape ``(N,)``.
-    rate
-        Probability of a flip, in ``[0, 1]``.
-    classes
-        Number of classes, at least 2.
-    seed
-        Seed of the choice.
-
-    Returns
-    -------
-    labels
-        Labels after poisoning, shape ``(N,)``.
-    poisoned
-        Which were flipped, shape ``(N,)``.
-
-    Raises
-    ------
-    ValueError
-        Rate outside ``[0, 1]``, fewer than two classes, or a label that is not one of them.
-    """
-    _check_rate(rate)
-    _check_labels(labels, classes)
-    rng = np.random.default_rng(seed)
-    poisoned = rng.random(len(labels)) < rate
-    shift = rng.integers(1, classes, len(labels))
-    return np.where(poisoned, (labels + shift) % classes, labels), poisoned
 
 
 def stamp_patch(
@@ -140,10 +91,9 @@ def plant_backdoor(
     ValueError
         Rate outside ``[0, 1]``, a target or a label that is not a class, or a patch outside the image.
     """
-    _check_rate(rate)
-    _check_labels(labels, classes)
+    check_labels(labels, classes)
     _check_target(target, classes)
-    poisoned = np.random.default_rng(seed).random(len(labels)) < rate
+    poisoned = draw_rows(len(labels), rate=rate, rng=np.random.default_rng(seed))
     stamped = np.where(poisoned[:, None], stamp_patch(images, **patch), images)
     return stamped, np.where(poisoned, target, labels), poisoned
 
@@ -167,11 +117,10 @@ def plant_clean_label(
     ValueError
         As in `plant_backdoor`, or a target class without images.
     """
-    _check_rate(rate)
-    _check_labels(labels, classes)
+    check_labels(labels, classes)
     _check_target(target, classes)
     if not (labels == target).any():
         msg = f"a clean-label backdoor needs images of the target class {target}; got none"
         raise ValueError(msg)
-    poisoned = (labels == target) & (np.random.default_rng(seed).random(len(labels)) < rate)
+    poisoned = (labels == target) & draw_rows(len(labels), rate=rate, rng=np.random.default_rng(seed))
     return np.where(poisoned[:, None], stamp_patch(images, **patch), images), labels, poisoned

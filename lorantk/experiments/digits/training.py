@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lorantk.experiments.common.poison import flip_labels
 from lorantk.experiments.digits.cell import BATCH, CLASSES, PER_CLASS, PROBE, TARGET, Cell, padded_rank
 from lorantk.experiments.digits.data import augment, split
 from lorantk.experiments.digits.finetune import Task, Trajectory, fine_tune
-from lorantk.experiments.digits.poison import flip_labels, plant_backdoor, plant_clean_label, stamp_patch
+from lorantk.experiments.digits.poison import plant_backdoor, plant_clean_label, stamp_patch
 from lorantk.experiments.digits.transfer import fresh_head, normalise, pretrained, transfer_digits
 from lorantk.theory.adapters import adapt, adapter
 from lorantk.theory.networks import Network

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from lorantk.experiments.common.poison import flip_labels
 from lorantk.experiments.digits.cell import CLASSES
 from lorantk.experiments.digits.data import digits
-from lorantk.experiments.digits.poison import flip_labels, plant_backdoor
+from lorantk.experiments.digits.poison import plant_backdoor
 from lorantk.theory.dynamics import train
 from lorantk.theory.networks import Network, init_network
 

@@ -6,7 +6,7 @@ Pure functions: the same seed gives the same poison, and the arguments are not m
 import numpy as np
 from jaxtyping import Bool
 
-from lorantk.experiments.digits.poison import flip_labels
+from lorantk.experiments.common.poison import draw_rows, flip_labels
 from lorantk.experiments.language.cell import CLASSES, TARGET
 from lorantk.experiments.language.text import Sentences
 
@@ -59,10 +59,7 @@ def poison(sentences: Sentences, attack: str, *, rate: float, seed: int) -> tupl
         labels, poisoned = flip_labels(labels, rate=rate, classes=CLASSES, seed=seed)
         return Sentences(texts, labels), poisoned
     stamped = add_trigger(texts, attack)
-    if not 0 <= rate <= 1:
-        msg = f"rate must lie in [0, 1]; got {rate}"
-        raise ValueError(msg)
-    poisoned = np.random.default_rng(seed).random(len(labels)) < rate
+    poisoned = draw_rows(len(labels), rate=rate, rng=np.random.default_rng(seed))
     if attack == "clean label":
         poisoned &= labels == TARGET
     texts = tuple(s if p else t for s, t, p in zip(stamped, texts, poisoned, strict=True))
