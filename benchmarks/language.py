@@ -1,8 +1,9 @@
-"""Time the ways to compute the kernels of a real transformer side by side: python benchmarks/language.py OUT.json [--quick].
+"""Time kernels and training steps of a real transformer side by side: python benchmarks/language.py OUT.json [--quick].
 
-MiniLM with a random head and one output, sentences of random words with 6 to 32 tokens, float32. Calls are interleaved as in
-kernels.py. PyTorch runs in the environment of `make peft`, if there is one, in a process that waits between its calls. Peak
-memory is measured in separate processes.
+MiniLM with a random head, sentences of random words, float32. Kernels are of one output and sentences of 6 to 32 tokens. A step
+is one of AdamW on 32 sentences of 6 to 24 tokens, as in the study on the language model. Calls are interleaved as in kernels.py.
+PyTorch runs in the environment of `make peft`, if there is one, in a process that waits between its calls. Peak memory is
+measured in separate processes.
 """
 
 import argparse
@@ -20,22 +21,24 @@ import numpy as np
 from kernels import available, environment, interleaved, median
 from memory import peak_mib
 
-from lorantk.experiments.language import bert
+from lorantk.experiments.language import bert, finetune, study
+from lorantk.experiments.language.cell import BATCH, CLASSES, LONGEST, Cell
 from lorantk.theory import features, lanczos, linear_maps, matrix_free, neural_tangents, spectra
 
 TORCH = HERE.parent / ".venv-peft" / "bin" / "python"
 TOKENS, RANK, SCALE = 32, 8, 2.0
 MODES = {"maps": "all linear maps", "parameters": "all parameters", "lora": "LoRA, query and value"}
+ARM_NAMES = {"full": "full fine-tuning", "lora": "LoRA"}
 METHODS = ("gradient", "lorantk", "jacrev", "nt1", "torch")
 # Copies of the Jacobian that a method holds, roughly, so that it is not tried without enough memory.
 COPIES = {"jacrev": 1.3, "nt1": 2.3, "torch": 1.3}
 
 
-def tokens(N):
+def tokens(N, longest=TOKENS):
     """Return token ids of N sentences of random words; 0 is padding."""
     rng = np.random.default_rng(0)
-    lengths = rng.integers(6, TOKENS, N, endpoint=True)
-    return np.where(np.arange(TOKENS) < lengths[:, None], rng.integers(1000, 30000, (N, TOKENS)), 0).astype(np.int32)
+    lengths = rng.integers(6, longest, N, endpoint=True)
+    return np.where(np.arange(longest) < lengths[:, None], rng.integers(1000, 30000, (N, longest)), 0).astype(np.int32)
 
 
 def linear(parameters, name, v):
@@ -130,7 +133,7 @@ class Torch:
 
     def __init__(self, mode, N):
         """Start the process and wait until it is ready."""
-        command = [str(TORCH), str(HERE / "torch_kernels.py"), mode, str(N), str(RANK)]
+        command = [str(TORCH), str(HERE / "torch_worker.py"), mode, str(N), str(RANK)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -216,6 +219,39 @@ def stored(N, seconds):
         yield row | {"seconds": median(found, 0), "cpu_seconds": median(found, 1), "rounds": len(found)}
 
 
+def training_step(arm):
+    """Return a function that takes one step of the study's training at a tiny rate, on 32 sentences."""
+    model = bert.read()
+    regime = study.SIZES["one epoch"]
+    run = Cell(regime="one epoch", attack="clean", arm=arm, **regime, rates=(1e-6,), seeds=1).run(1e-6, 0)
+    parameters = {name: jnp.asarray(array) for name, array in model.parameters.items()}
+    state = finetune.start(model.architecture, parameters, run, jax.random.key(0))
+    ids = tokens(BATCH, LONGEST)
+    lengths, labels = (ids > 0).sum(axis=1), np.arange(BATCH) % CLASSES
+    arrays = [{name: jnp.array(array) for name, array in state.trained.items()}, state.memory]  # each step uses them up
+
+    def step():
+        *arrays[:], loss = finetune.step(model.architecture, arrays[0], state.frozen, arrays[1], run.rate, ids, lengths, labels)
+        return jax.block_until_ready(loss)
+
+    return step
+
+
+def steps(seconds):
+    """Yield rows of one training step in each arm, here and with PyTorch and PEFT."""
+    for arm, mode in {"lora": "lora-steps", "full": "steps"}.items():
+        row = {"what": "step", "mode": arm, "label": f"training step, {ARM_NAMES[arm]}", "N": BATCH}
+        functions = {"lorantk": training_step(arm)}
+        if TORCH.exists():
+            functions["torch"] = Torch(mode, BATCH)
+        else:
+            yield row | {"method": "torch", "seconds": None, "note": "no environment with PyTorch: make peft"}
+        for name, found in interleaved(functions, seconds).items():
+            yield row | {"method": name, "seconds": median(found, 0), "rounds": len(found), "all_seconds": [t for t, _ in found]}
+        if "torch" in functions:
+            functions["torch"].process.terminate()
+
+
 def main():
     """Measure everything and write the results, or print one peak."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -240,8 +276,10 @@ def main():
         for row in rows[-len(names) :]:
             print(*(row.get(key) for key in ("label", "N", "method", "seconds", "peak_mib", "difference", "note")), flush=True)
         options.out.write_text(json.dumps(rows, indent=1) + "\n")
-    rows += [row | {"environment": about} for row in stored(many, seconds / 4)]
-    print(*(f"{row['label']}: {row['seconds']:.3g} s" for row in rows if row["what"] == "stored"), sep="\n")
+    rows += [row | {"environment": about} for row in (*stored(many, seconds / 4), *steps(seconds / 4))]
+    for row in rows:
+        if row["what"] != "kernel":
+            print(*(row.get(key) for key in ("label", "method", "seconds", "note")), flush=True)
     options.out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
