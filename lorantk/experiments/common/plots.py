@@ -115,9 +115,11 @@ def rate_panels(arms: list[Result], lines: Sequence[tuple[str, str, str, str]], 
     import matplotlib.pyplot as plt
     import pandas as pd
 
-    figure, axes = plt.subplots(2, 2, figsize=(6.5, 5.4), sharey=True, sharex="col", squeeze=False)
+    places = settings(arms)
+    rows = 2 if len(places) > 2 else 1
+    figure, axes = plt.subplots(rows, 2, figsize=(6.5, 0.9 + 2.25 * rows), sharey=True, sharex="col", squeeze=False)
     data = []
-    for axis, (regime, optimiser) in zip(axes.flat, settings(arms), strict=True):
+    for axis, (regime, optimiser) in zip(axes.flat, places, strict=True):
         here = select(arms, regime=regime, optimiser=optimiser)
         for arm, (color, name) in ARMS.items():
             for attack, record, dash, words in lines:
@@ -125,7 +127,7 @@ def rate_panels(arms: list[Result], lines: Sequence[tuple[str, str, str, str]], 
                 style = {"color": color, "linestyle": dash, "label": words.format(arm=name) or None}
                 data.append(pd.DataFrame(draw_by_rate(axis, found, record, **style)))
         axis.set_title(f"{regime}, {OPTIMISERS[optimiser]}", fontsize=10)
-    for axis in axes[1]:
+    for axis in axes[-1]:
         axis.set_xlabel("learning rate (dimensionless)")
     figure.supylabel(label, fontsize=11)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
