@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map_with_path
 from jaxtyping import Array
 
+from lorantk.choices import one_of
 from lorantk.theory.adapters import Adapter, sample_A
 
 LAYOUTS = ("out-in", "in-out")
@@ -120,9 +121,7 @@ def attach(params, config: Adapter, *, patterns: tuple[str, ...], layout: str, k
     >>> {path: (pair["A"].shape, pair["B"].shape) for path, pair in adapters.items()}
     {'up': ((2, 3), (8, 2))}
     """
-    if layout not in LAYOUTS:
-        msg = f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}"
-        raise ValueError(msg)
+    one_of("layout", layout, LAYOUTS)
     chosen, adapters = matching(params, tuple(patterns)), {}
     for i, (path, W) in enumerate(named_leaves(params).items()):
         if path in chosen:

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from lorantk.choices import one_of
+
 
 def default_variance(law: str, rank: int, features: int) -> float:
     """Return ``σ_a²``, the variance of A's entries that goes with a law when none is given.
@@ -42,9 +44,7 @@ def default_variance(law: str, rank: int, features: int) -> float:
     """
     variances = {"gaussian": 1 / rank**2, "kaiming-uniform": 1 / (3 * features), "rademacher": 1 / features}
     variances["orthonormal"] = 1 / features
-    if law not in variances:
-        msg = f"law must be one of {', '.join(variances)}; got {law!r}"
-        raise ValueError(msg)
+    one_of("law", law, variances)
     return variances[law]
 
 

@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 from scipy.integrate import solve_ivp
 
+from lorantk.choices import one_of
 from lorantk.theory.kernels import as_matrix, ntk_terms
 from lorantk.theory.networks import (
     Network,
@@ -177,9 +178,7 @@ def train(
     >>> run.losses.tolist(), run.network.layers[0].W.tolist()
     ([0.5, 0.125, 0.03125, 0.0078125], [[0.875]])
     """
-    if method not in METHODS:
-        msg = f"method must be one of {', '.join(METHODS)}; got {method!r}"
-        raise ValueError(msg)
+    one_of("method", method, METHODS)
     if not trained_parameters(network):
         msg = "the network has no matrix that trains; give at least one layer a role other than 'frozen'"
         raise ValueError(msg)

@@ -23,17 +23,12 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from lorantk.choices import one_of
 from lorantk.theory.networks import Network, forward, replace_parameters, trained_parameters
 from lorantk.theory.objectives import LOSSES, loss_values, output_gradients
 
 KINDS = ("exact", "monte-carlo", "empirical")
 REDUCTIONS = ("sum", "mean")
-
-
-def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        msg = f"{name} must be one of {', '.join(allowed)}; got {value!r}"
-        raise ValueError(msg)
 
 
 def softmax_factor(p: Float[Array, " C"]) -> Float[Array, "C C-1"]:
@@ -101,7 +96,7 @@ def sample_targets(outputs: Float[Array, "N C"], *, loss: str, draws: int, key: 
     >>> labels.shape, round(float(labels[:, 0, 0].mean()), 2)
     ((10000, 1, 2), 0.75)
     """
-    _check("loss", loss, LOSSES)
+    one_of("loss", loss, LOSSES)
     if loss == "squared":
         return outputs[None] + jax.random.normal(key, (draws, *outputs.shape), outputs.dtype)
     labels = jax.random.categorical(key, outputs, shape=(draws, outputs.shape[0]))
@@ -148,8 +143,8 @@ def output_factor(
     >>> fisher.output_factor(outputs, loss="cross-entropy", kind="exact").shape
     (5, 3, 2)
     """
-    _check("loss", loss, LOSSES)
-    _check("kind", kind, KINDS)
+    one_of("loss", loss, LOSSES)
+    one_of("kind", kind, KINDS)
     N, C = outputs.shape
     shape = None if targets is None else targets.shape
     expected = {"exact": None, "empirical": (N, C), "monte-carlo": ("S", N, C)}[kind]
@@ -167,7 +162,7 @@ def output_factor(
 
 
 def _weight(N: int, reduction: str) -> float:
-    _check("reduction", reduction, REDUCTIONS)
+    one_of("reduction", reduction, REDUCTIONS)
     return 1 / N if reduction == "mean" else 1.0
 
 
@@ -362,7 +357,7 @@ def exact_by_hessian(network: Network, x: Float[Array, "N n0"], *, loss: str, re
     >>> np.asarray(F).round(5).tolist()
     [[9.0, 12.0], [12.0, 16.0]]
     """
-    _check("loss", loss, LOSSES)
+    one_of("loss", loss, LOSSES)
     theta, outputs = _as_function(network, x)
     reference = forward(network, x)
     return _weight(x.shape[0], reduction) * jax.hessian(lambda t: _divergence(outputs(t), reference, loss))(theta)

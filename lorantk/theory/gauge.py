@@ -8,6 +8,7 @@ An optimiser whose direction is homogeneous of degree d in the gradients so far 
 from collections.abc import Mapping
 from dataclasses import replace
 
+from lorantk.choices import one_of
 from lorantk.theory.networks import Network
 
 DEGREE = {"sgd": 1, "momentum": 1, "adam": 0}
@@ -86,9 +87,7 @@ def equivalent_rates(rates: Mapping[str, float], k: float, method: str) -> dict[
     [{'A': 4.0, 'B': 0.25}, {'A': 2.0, 'B': 0.5}]
     """
     _check_factor(k)
-    if method not in DEGREE:
-        msg = f"method must be one of {', '.join(DEGREE)}; got {method!r}"
-        raise ValueError(msg)
+    one_of("method", method, DEGREE)
     power = {"A": 1 + DEGREE[method], "B": -1 - DEGREE[method]}
     return {kind: rate * k ** power.get(kind, 0) for kind, rate in rates.items()}
 

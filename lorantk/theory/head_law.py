@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from lorantk.choices import one_of
+
 ROWS = ("gaussian", "orthonormal")
 
 
@@ -134,9 +136,7 @@ def spread_factor(rank: int, dimension: int, features: int, *, rows: str) -> flo
     >>> [round(head_law.spread_factor(20, 10, 30, rows=rows), 4) for rows in ("gaussian", "orthonormal")]
     [0.1111, 0.0556]
     """
-    if rows not in ROWS:
-        msg = f"rows must be one of {ROWS}; got {rows!r}"
-        raise ValueError(msg)
+    one_of("rows", rows, ROWS)
     if rank < dimension + 2:
         msg = f"the variance needs r >= q + 2; got r={rank} and q={dimension}"
         raise ValueError(msg)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from lorantk.choices import one_of
 from lorantk.theory.spectra import check_positive
 
 UNITS = {"nats": 1.0, "bits": math.log(2)}
@@ -61,9 +62,7 @@ def _spectra(eigenvalues, tolerance: float | None) -> tuple[np.ndarray, np.ndarr
 
 
 def _unit(unit: str) -> float:
-    if unit not in UNITS:
-        msg = f"unit must be one of {', '.join(UNITS)}; got {unit!r}"
-        raise ValueError(msg)
+    one_of("unit", unit, UNITS)
     return UNITS[unit]
 
 

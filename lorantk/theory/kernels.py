@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lorantk.choices import one_of
 from lorantk.theory.networks import (
     TRAINED,
     Network,
@@ -333,9 +334,7 @@ def check_outputs(outputs: str) -> None:
         ...
     ValueError: outputs must be one of full, diagonal, trace; got 'mean'
     """
-    if outputs not in OUTPUTS:
-        msg = f"outputs must be one of {', '.join(OUTPUTS)}; got {outputs!r}"
-        raise ValueError(msg)
+    one_of("outputs", outputs, OUTPUTS)
 
 
 def check_arguments(network: Network, x1: Array, x2: Array | None, outputs: str) -> None:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lorantk.choices import one_of
+
 LAWS = ("gaussian", "kaiming-uniform", "rademacher", "orthonormal")
 KURTOSIS = {"gaussian": 0.0, "kaiming-uniform": -6 / 5, "rademacher": -2.0}
 
@@ -39,9 +41,7 @@ def check_law(law: str) -> None:
         ...
     ValueError: law must be one of gaussian, kaiming-uniform, rademacher, orthonormal; got 'cauchy'
     """
-    if law not in LAWS:
-        msg = f"law must be one of {', '.join(LAWS)}; got {law!r}"
-        raise ValueError(msg)
+    one_of("law", law, LAWS)
 
 
 def check_variance(variance: float, name: str = "variance") -> None:

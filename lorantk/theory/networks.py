@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lorantk.choices import one_of
 from lorantk.theory.laws import check_variance, sample_matrix
 
 ACTIVATIONS = {
@@ -88,9 +89,7 @@ def check_activation(activation: str) -> None:
         ...
     ValueError: activation must be one of relu, erf, tanh, identity; got 'swish'
     """
-    if activation not in ACTIVATIONS:
-        msg = f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}"
-        raise ValueError(msg)
+    one_of("activation", activation, ACTIVATIONS)
 
 
 def check_roles(roles: str | Sequence[str], depth: int) -> tuple[str, ...]:

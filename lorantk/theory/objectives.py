@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lorantk.choices import one_of
 from lorantk.theory.adapters import Adapter, sample_A
 from lorantk.theory.kernels import gradient_factors
 from lorantk.theory.networks import Network, forward
@@ -29,9 +30,7 @@ Factors = dict[str, tuple[Array, Array]]
 
 
 def _check(outputs: Array, targets: Array, loss: str) -> None:
-    if loss not in LOSSES:
-        msg = f"loss must be one of {', '.join(LOSSES)}; got {loss!r}"
-        raise ValueError(msg)
+    one_of("loss", loss, LOSSES)
     if outputs.shape != targets.shape:
         msg = f"targets must have the outputs' shape {outputs.shape}; got {targets.shape}"
         raise ValueError(msg)
@@ -217,9 +216,7 @@ def alignment(left: Factors, right: Factors, *, form: str) -> Float[Array, "N1 N
     >>> [round(float(value[0, 0]), 5) for value in values]
     [-6.0, 6.0, -0.6]
     """
-    if form not in FORMS:
-        msg = f"form must be one of {', '.join(FORMS)}; got {form!r}"
-        raise ValueError(msg)
+    one_of("form", form, FORMS)
     if set(left) != set(right):
         msg = f"both sides must have the same matrices; got {sorted(left)} and {sorted(right)}"
         raise ValueError(msg)

@@ -147,7 +147,7 @@ def test_the_parts_of_a_seed_share_no_image_and_pair_over_cells():
     ("call", "message"),
     [
         (lambda: replace(TINY, rank=13), "rank must be at most 12, the smallest number of inputs; got 13"),
-        (lambda: replace(TINY, attack="noise"), "attack must be one of 'clean'.*got 'noise'"),
+        (lambda: replace(TINY, attack="noise"), "attack must be one of clean, .*got 'noise'"),
         (lambda: replace(TINY, attack="clean"), "a clean cell must have poison rate 0; got 0.3"),
         (lambda: runs(poison=1.5), r"rate must lie in \[0, 1\]; got 1.5"),
         (lambda: runs(rows=1000), "rows must be at most the .* training images; got 1000"),

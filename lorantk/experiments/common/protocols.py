@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from lorantk.choices import one_of
 from lorantk.experiments.common.results import Result
 
 PROTOCOLS = {
@@ -209,9 +210,7 @@ def points(protocol: str, results: Sequence[Result], *, rate: float) -> list[Poi
     ValueError
         Unknown protocol, or a rate that is not in the grid.
     """
-    if protocol not in PROTOCOLS:
-        msg = f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}"
-        raise ValueError(msg)
+    one_of("protocol", protocol, PROTOCOLS)
     if protocol == "iv":
         return equal_progress(results)
     choose = {

@@ -6,6 +6,8 @@ Nothing here needs JAX, so a list of cells is quick to make.
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+from lorantk.choices import one_of
+
 REGIMES = ("one epoch", "memorising")
 ATTACKS = ("clean", "flips", "patch", "clean label")
 ARMS = ("full", "lora", "lora-fa")
@@ -68,9 +70,7 @@ class Cell:
     def __post_init__(self):
         """Check the options against the known ones."""
         for name, known in (("regime", REGIMES), ("attack", ATTACKS), ("arm", ARMS), ("match", MATCHES)):
-            if getattr(self, name) not in known:
-                msg = f"{name} must be one of {', '.join(map(repr, known))}; got {getattr(self, name)!r}"
-                raise ValueError(msg)
+            one_of(name, getattr(self, name), known)
         if self.rank > min(self.width, 64):
             msg = f"rank must be at most {min(self.width, 64)}, the smallest number of inputs; got {self.rank}"
             raise ValueError(msg)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from lorantk.choices import one_of
 from lorantk.theory.networks import Network, forward, replace_parameters, trained_parameters
 
 OPTIMISERS = ("sgd", "adam")
@@ -178,9 +179,7 @@ def fine_tune(
     ValueError
         Unknown optimiser or matrix, or checkpoints that do not ascend or exceed the number of batches.
     """
-    if optimiser not in OPTIMISERS:
-        msg = f"optimiser must be one of {', '.join(OPTIMISERS)}; got {optimiser!r}"
-        raise ValueError(msg)
+    one_of("optimiser", optimiser, OPTIMISERS)
     steps = tasks.batches.shape[1]
     if list(checkpoints) != sorted(set(checkpoints)) or not 0 <= checkpoints[0] <= checkpoints[-1] <= steps:
         msg = f"checkpoints must ascend from at least 0 to at most {steps}, the number of batches; got {checkpoints}"

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lorantk.choices import one_of
 from lorantk.experiments.common.protocols import tuned
 from lorantk.experiments.common.results import Result
 from lorantk.experiments.digits import training
@@ -39,9 +40,7 @@ def from_singular_vectors(layer: Layer, which: str) -> Layer:
     ValueError
         Another word.
     """
-    if which not in STARTS:
-        msg = f"which must be one of {', '.join(STARTS)}; got {which!r}"
-        raise ValueError(msg)
+    one_of("which", which, STARTS)
     rank = layer.A.shape[0]
     U, sigma, Vt = jnp.linalg.svd(layer.W, full_matrices=False)
     kept = slice(0, rank) if which == "principal" else slice(len(sigma) - rank, len(sigma))

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lorantk.choices import one_of
 from lorantk.experiments.digits.data import digits
 from lorantk.theory import dynamics
 from lorantk.theory.kernels import as_full_fine_tuning, as_matrix, backward_states, ntk
@@ -65,9 +66,7 @@ def roles(pattern: str, depth: int) -> tuple[str, ...]:
     ValueError
         Unknown pattern.
     """
-    if pattern not in PATTERNS:
-        msg = f"pattern must be one of {', '.join(PATTERNS)}; got {pattern!r}"
-        raise ValueError(msg)
+    one_of("pattern", pattern, PATTERNS)
     below = {"every layer": "lora", "all but layer 1": "full", "head only": "frozen"}[pattern]
     inside = "frozen" if pattern == "head only" else "lora"
     return tuple(below if l == 0 else inside for l in range(depth - 1)) + ("lora",)

@@ -8,6 +8,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import ClassVar
 
+from lorantk.choices import one_of
+
 REGIMES = ("one epoch", "memorising")
 ATTACKS = ("clean", "flips", "token", "instruction", "clean label")
 ARMS = ("full", "lora", "lora-fa")
@@ -57,9 +59,7 @@ class Configuration:
         """Check the options against the known ones."""
         known = {"regime": REGIMES, "attack": ATTACKS, "arm": ARMS, "head": HEADS}
         for name, values in known.items():
-            if getattr(self, name) not in values:
-                msg = f"{name} must be one of {', '.join(map(repr, values))}; got {getattr(self, name)!r}"
-                raise ValueError(msg)
+            one_of(name, getattr(self, name), values)
         if (self.attack == "clean") != (self.poison == 0):
             msg = f"a clean run has poison rate 0 and any other a rate above 0; got {self.attack!r} with {self.poison}"
             raise ValueError(msg)

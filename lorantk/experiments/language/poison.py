@@ -6,6 +6,7 @@ Pure functions: the same seed gives the same poison, and the arguments are not m
 import numpy as np
 from jaxtyping import Bool
 
+from lorantk.choices import one_of
 from lorantk.experiments.common.poison import draw_rows, flip_labels
 from lorantk.experiments.language.cell import CLASSES, TARGET
 from lorantk.experiments.language.text import Sentences
@@ -25,9 +26,7 @@ def add_trigger(texts, attack: str) -> tuple[str, ...]:
     ValueError
         An attack without a trigger.
     """
-    if attack not in TRIGGERS:
-        msg = f"attack must be one of {', '.join(TRIGGERS)}; got {attack!r}"
-        raise ValueError(msg)
+    one_of("attack", attack, TRIGGERS)
     return tuple(TRIGGERS[attack] + text for text in texts)
 
 

@@ -241,7 +241,7 @@ def test_every_run_of_the_study_is_in_one_batch():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"regime": "two epochs"}, "regime must be one of 'one epoch', 'memorising'; got 'two epochs'"),
+        ({"regime": "two epochs"}, "regime must be one of one epoch, memorising; got 'two epochs'"),
         ({"attack": "style"}, "attack must be one of"),
         ({"attack": "flips"}, "a clean run has poison rate 0 and any other a rate above 0; got 'flips' with 0.0"),
         ({"poison": 0.1}, "a clean run has poison rate 0"),
