@@ -17,7 +17,7 @@ THREADS = int(config.get("threads", max(1, workflow.cores // max(1, len(NOTEBOOK
 LOCK = content_hash(files("uv.lock"))
 CODE = {stem: f"{notebook_hash(f'notebooks/{stem}.ipynb', Path.cwd())} {LOCK}" for stem in NOTEBOOKS}
 EVERYTHING = content_hash(files("lorantk", "uv.lock"))
-PAGES = [str(path) for path in files("book", "_config.yml", "_toc.yml")]
+PAGES = [str(path) for path in files("book", "_config.yml", "_toc.yml", "CITATION.cff")]
 EXECUTED = ["_build/{into}/{stem}.ipynb", "_build/{into}/records/{stem}", "_build/{into}/runs/{stem}.json"]
 LISTS = ["_build/claims.json", "_build/figures/index.json", "_build/figures/durations.json"]
 # What a chapter reads besides the package and the sweeps.

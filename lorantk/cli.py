@@ -67,14 +67,17 @@ def claims(options):
 
 
 def cite(options):
-    """Print the citation of one figure."""
-    from lorantk.publishing.json_files import FIGURES_FILE, read_list
-    from lorantk.publishing.site.citation import FORMATS
+    """Print the citation of a figure, of a chapter or of the book."""
+    from difflib import get_close_matches
 
-    figures = {figure["id"]: figure for figure in read_list(options.build / FIGURES_FILE)}
-    if options.figure not in figures:
-        raise CommandError(f"expected a figure id ({', '.join(figures) or 'there are none'}), got {options.figure!r}")
-    say(FORMATS[options.format](figures[options.figure]))
+    from lorantk.publishing.json_files import read_list
+    from lorantk.publishing.site.citation import FORMATS, WORKS_FILE
+
+    works = {work["id"]: work for work in read_list(options.build / WORKS_FILE)}
+    if options.work not in works:
+        near = get_close_matches(options.work, works, n=5, cutoff=0) or ["there are none"]
+        raise CommandError(f"expected the id of a figure or the topic of a chapter ({', '.join(near)}, …), got {options.work!r}")
+    say(FORMATS[options.format](works[options.work]))
 
 
 def audit(options):
@@ -189,7 +192,7 @@ def parser():
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     build = Parser(add_help=False)
     build.add_argument("--build", type=Path, default=Path("_build"), help="folder that `make book` wrote (_build)")
-    for run, text in ((claims, "list every statement with its verdict"), (cite, "cite a figure")):
+    for run, text in ((claims, "list every statement with its verdict"), (cite, "cite a figure, a chapter, or the book")):
         commands.add_parser(run.__name__, parents=[build], help=text, description=text).set_defaults(run=run)
     text = "say which of the book's conditions hold for an adapter, how strongly, and what would make them hold"
     commands.add_parser("audit", help=text, description=text).set_defaults(run=audit)
@@ -198,7 +201,8 @@ def parser():
     commands.add_parser("balance", help=text, description=text).set_defaults(run=balance)
     balance_arguments(commands.choices["balance"])
     commands.choices["claims"].add_argument("--json", action="store_true", help="print everything that is recorded as JSON")
-    commands.choices["cite"].add_argument("figure", metavar="FIGURE_ID")
+    text = "id of a figure, or topic of a chapter; the book if it is left out"
+    commands.choices["cite"].add_argument("work", nargs="?", metavar="FIGURE_ID", default="lorantk", help=text)
     commands.choices["cite"].add_argument("--format", choices=("bibtex", "apa", "csl-json"), default="bibtex")
     return top
 

@@ -42,7 +42,7 @@ def grow(tree):
     """Make `tree` a checkout with two chapters and a front page."""
     for name in ("lorantk", "book/_templates", "book/assets", "book/img"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "_config.yml", "uv.lock", "pyproject.toml", "book/references.bib"):
+    for name in ("Snakefile", "_config.yml", "CITATION.cff", "uv.lock", "pyproject.toml", "book/references.bib"):
         shutil.copyfile(ROOT / name, tree / name)
     (tree / "_toc.yml").write_text(TOC)
     (tree / "book/index.md").write_text("# Front\n\n[One](/notebooks/01_one.ipynb)\n\n## A section\n")

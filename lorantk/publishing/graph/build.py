@@ -16,7 +16,8 @@ from lorantk.publishing.locks import locked
 from lorantk.publishing.notebook.parameters import ParameterError, check_profile
 
 BUILD = Path("_build")
-SOURCES = ("Snakefile", "_config.yml", "_toc.yml", "benchmarks/results", "book", "lorantk", "notebooks", "expected", "uv.lock")
+FILES = ("Snakefile", "_config.yml", "_toc.yml", "CITATION.cff", "uv.lock")
+SOURCES = (*FILES, "benchmarks/results", "book", "lorantk", "notebooks", "expected")
 RESULTS = ("executed", "smoke", "sweeps", "figures", "claims.json", "site")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")  # of a traceback: for terminals only
 # A killed run leaves Snakemake's own lock behind, which would block the next one; ours ends with the process.

@@ -23,6 +23,7 @@ from lorantk.publishing.json_files import CLAIMS_FILE, RECORD, json_bytes
 from lorantk.publishing.notebook.execute import find_notebook
 from lorantk.publishing.notebook.parameters import ParameterError
 from lorantk.publishing.site.finish import finish
+from lorantk.publishing.site.sphinx_ext.works import CITATION
 from lorantk.publishing.site.stage import mathjax_plan, page_source, write_stage
 
 REFERENCES = Path("book/references.md")  # where citations lead
@@ -60,7 +61,7 @@ def build_page(executed, records, folder, root=Path(".")):
     write_build(executed, records, folder)
     plan = {Path("notebooks") / executed.name: page_source(executed)}
     plan |= {path.relative_to(root): path for path in files(root / "book") if path.suffix != ".md"}
-    plan |= {REFERENCES: root / REFERENCES} | mathjax_plan()
+    plan |= {REFERENCES: root / REFERENCES, Path(CITATION): root / CITATION} | mathjax_plan()
     stage, log = folder / "stage", folder / "page.log"
     write_stage(plan, stage)
     (stage / "_config.yml").write_text(yaml.safe_dump(configuration(root), allow_unicode=True))

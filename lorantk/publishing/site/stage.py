@@ -18,7 +18,7 @@ from lorantk.publishing.json_files import RECORD, json_bytes
 from lorantk.publishing.notebook.words import filled
 
 FRONT_PAGE = Path("book/index.md")
-CONFIGURATION = ("_config.yml", "_toc.yml")
+CONFIGURATION = ("_config.yml", "_toc.yml", "CITATION.cff")
 # The parts of MathJax that pages with TeX input and HTML output load: 3 MB of the wheel's 24 MB.
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 

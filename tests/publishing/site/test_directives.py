@@ -45,11 +45,20 @@ sphinx:
     html_context: {default_mode: auto}
     mathjax_path: absent.js
 """
+CITATION = """
+title: A tiny book
+version: 0.1.0
+authors: [{family-names: Rényi, given-names: Alfréd}, {name: The others}]
+date-released: "2027-01-31"
+doi: 10.1000/tiny
+url: https://example.org/tiny
+"""
 CHAPTERS = ("notebooks/30_nsd", "notebooks/40_gauge", "book/figures", "book/errata", "book/lists", "book/notation", "book/runs")
 COVERAGE = [{"name": "mean", "setting": "20 draws", "chapters": ["30"], "nominal": 0.95, "replicates": 100}]
 COVERAGE[0] |= {"measured": 0.93, "low": 0.9, "high": 0.94}
 PAGES = {
     "_config.yml": CONFIG,
+    "CITATION.cff": CITATION,
     "_toc.yml": yaml.safe_dump({"format": "jb-book", "root": "index", "chapters": [{"file": name} for name in CHAPTERS]}),
     "index.md": "# Front\n\nSee {numref}`fig-nsd-line`.\n\n```{tally}\n```\n\n"
     "```{scoreboard}\n```\n\n```{evidence-figure} nsd-line\n```\n",
@@ -59,7 +68,7 @@ PAGES = {
     "book/lists.md": "# Lists\n\n```{chapter-list}\n```\n\n"
     "## Trust\n\n```{trust} trust/twice.json\n```\n\n```{trust} trust/never.json\n```\n\n"
     "## Luck\n\nSeen: {coverage}`mean`.\n\n```{coverage-table} trust/calibration.json\n```\n",
-    "book/runs.md": "# Runs\n\n```{runs}\n```\n",
+    "book/runs.md": "# Runs\n\n```{runs}\n```\n\n```{cite-book}\n```\n",
     "book/notation.md": "# Notation\n\n```{container} lorantk-symbols\n\n"
     "| symbol | meaning |\n|---|---|\n| $A$, $A'$ | a factor |\n```\n",
     "book/trust/calibration.json": json.dumps(COVERAGE),

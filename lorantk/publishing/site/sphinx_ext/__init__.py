@@ -15,6 +15,7 @@ value, relative to the source folder; default `..`):
 - ``{runs}``: the time and memory that each notebook took;
 - ``{trust} FILE``: the last result of a check of the book itself, such as building it twice;
 - ``{coverage-table} FILE``: how often intervals cover;
+- ``{cite-book}``: how to cite the book;
 - ``{chance}``: how likely the checks of this build come out the other way by bad luck;
 - ``{api} NAME``: the public functions of a module of the theory, from their docstrings;
 - ``{coverage}`NAME` ``, in a line of text: how often the interval of this name covers;
@@ -30,7 +31,7 @@ from pathlib import Path
 from docutils import nodes
 
 from lorantk.publishing.site import notebooks
-from lorantk.publishing.site.sphinx_ext import api, chapters, checks, claims, figures, measured, pieces, symbols, trust
+from lorantk.publishing.site.sphinx_ext import api, chapters, checks, claims, figures, measured, pieces, symbols, trust, works
 
 DIRECTIVES = {
     "api": api.Module,
@@ -38,6 +39,7 @@ DIRECTIVES = {
     "checks": claims.Checks,
     "chance": trust.Chance,
     "chapter-list": chapters.ChapterList,
+    "cite-book": works.CiteBook,
     "coverage-table": trust.Coverage,
     "errata": claims.Errata,
     "evidence-figure": figures.EvidenceFigure,
@@ -81,9 +83,11 @@ def setup(app):
     app.connect("doctree-read", checks.check_page)
     app.connect("doctree-resolved", symbols.link_symbols)
     app.connect("doctree-resolved", measured.hide_measured)
+    app.connect("doctree-resolved", works.write_citations)
     app.connect("html-page-context", add_explorer)
     app.connect("html-page-context", notebooks.offer_notebook, priority=600)  # after the theme has made its buttons
     app.connect("build-finished", notebooks.write_notebooks)
+    app.connect("build-finished", works.write_works)
     static = str(Path(__file__).with_name("static"))
     app.connect("builder-inited", lambda app: app.config.html_static_path.append(static))
     app.add_css_file("lorantk.css")

@@ -7,16 +7,15 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 
 from lorantk.publishing.json_files import FIGURES_FILE
-from lorantk.publishing.site import citation
 from lorantk.publishing.site.sphinx_ext.base import BuildDirective
 from lorantk.publishing.site.sphinx_ext.pieces import (
     Disclosure,
-    code,
     cross_reference,
     download,
     facts,
     text,
 )
+from lorantk.publishing.site.sphinx_ext.works import Cited
 
 
 class FigureDirective(BuildDirective):
@@ -74,8 +73,7 @@ class EvidenceFigure(FigureDirective):
             ("Versions", ", ".join(f"{name} {number}" for name, number in figure["versions"].items())),
             ("Download", self.downloads(figure)),
         ]
-        cite = [text("Cite"), code(citation.apa(figure), "text"), code(citation.bibtex(figure), "bibtex")]
-        return Disclosure("", facts(pairs), *cite, summary="How this was made, download, cite")
+        return Disclosure("", facts(pairs), text("Cite"), Cited("", work=figure["id"]), summary="How this was made, download, cite")
 
 
 class FigureIndex(FigureDirective):
