@@ -3,11 +3,14 @@
     python -m lorantk.publishing.site.preview nsd
 
 reads what `make notebook` wrote to `_build/interactive`, and writes `_build/interactive/pages/NN_nsd/`, with figures,
-evidence and verdict as in the book. Links to other chapters are plain text.
+evidence and verdict as in the book, and at its end the results of the new run beside those of the book, if there is a build of
+it. Links to other chapters are plain text.
 """
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import webbrowser
@@ -23,10 +26,13 @@ from lorantk.publishing.json_files import CLAIMS_FILE, RECORD, json_bytes
 from lorantk.publishing.notebook.execute import find_notebook
 from lorantk.publishing.notebook.parameters import ParameterError
 from lorantk.publishing.site.finish import finish
+from lorantk.publishing.site.sphinx_ext.beside import BOOK
 from lorantk.publishing.site.sphinx_ext.works import CITATION
 from lorantk.publishing.site.stage import mathjax_plan, page_source, write_stage
 
 REFERENCES = Path("book/references.md")  # where citations lead
+COMPARISON = "(beside-the-book)=\n## This run beside the book\n\n```{beside}\n```"
+POINTER = "*This page shows a run of yours.* {ref}`At its end <beside-the-book>` the results stand beside those of the book."
 
 
 def configuration(root):
@@ -36,8 +42,14 @@ def configuration(root):
     return content
 
 
-def write_build(executed, records, folder):
-    """Make `folder` the build of a single executed notebook, which may have run at a profile that is not published."""
+def write_build(executed, records, folder, book):
+    """Make `folder` the build of a single executed notebook, which may have run at a profile that is not published.
+
+    The book's records of this chapter are in the folder `book`, if there are any.
+    """
+    shutil.rmtree(folder / BOOK, ignore_errors=True)
+    if (book / RECORD).is_file():
+        shutil.copytree(book, folder / BOOK)
     write_whole(folder / "executed" / executed.name, executed.read_bytes())
     write_whole(folder / "executed/records" / executed.stem / RECORD, (records / RECORD).read_bytes())
     judgements, figures = read_record(executed, records, published=False)
@@ -46,8 +58,25 @@ def write_build(executed, records, folder):
     write_whole(folder / CLAIMS_FILE, json_bytes(claim_list(judgements)))
 
 
-def build_page(executed, records, folder, root=Path(".")):
+def compared(source):
+    """The source of a page that ends with its results beside the book's, and says so at the end of its first cell."""
+    notebook = json.loads(source)
+    notebook["cells"][0]["source"] += f"\n\n{POINTER}"
+    end = {"cell_type": "markdown", "id": "beside-the-book", "metadata": {}, "source": COMPARISON}
+    return json_bytes(notebook | {"cells": [*notebook["cells"], end]})
+
+
+def build_page(executed, records, folder, root=Path("."), book=Path("_build/executed/records")):
     """Build the page of one executed notebook below `folder` and return its path.
+
+    Parameters
+    ----------
+    executed, records : Path
+        The notebook and the folder of its records.
+    folder, root : Path
+        Where everything goes, and the checkout.
+    book : Path
+        The folder of the book's records, one folder for each chapter; it need not exist.
 
     Raises
     ------
@@ -58,8 +87,8 @@ def build_page(executed, records, folder, root=Path(".")):
     """
     if not executed.is_file():
         raise RecordError(f"expected {executed}, which `make notebook` writes, got no such file")
-    write_build(executed, records, folder)
-    plan = {Path("notebooks") / executed.name: page_source(executed)}
+    write_build(executed, records, folder, book / executed.stem)
+    plan = {Path("notebooks") / executed.name: compared(page_source(executed))}
     plan |= {path.relative_to(root): path for path in files(root / "book") if path.suffix != ".md"}
     plan |= {REFERENCES: root / REFERENCES, Path(CITATION): root / CITATION} | mathjax_plan()
     stage, log = folder / "stage", folder / "page.log"
@@ -90,7 +119,8 @@ def main(arguments=None):
     try:
         name = find_notebook(options.notebook).name
         stem = Path(name).stem
-        page = build_page(interactive / name, interactive / "records" / stem, interactive / "pages" / stem)
+        book = options.build / "executed/records"
+        page = build_page(interactive / name, interactive / "records" / stem, interactive / "pages" / stem, book=book)
     except ParameterError as error:
         print(f"lorantk.publishing.site.preview: {error}", file=sys.stderr)
         return 2

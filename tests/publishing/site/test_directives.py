@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from linked_data import complaints, objects
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 from tiny_book import CERTIFICATE, DATA, NSD, TEXTS, drawing, figure_words, judge_nsd, verdict_words, write_notebook
@@ -24,8 +25,8 @@ from lorantk.publishing.notebook.claims import CLAIMS
 from lorantk.publishing.notebook.figures import checksum
 from lorantk.publishing.notebook.verdicts import VERDICTS
 from lorantk.publishing.site import sphinx_ext
-from lorantk.publishing.site.sphinx_ext.chapters import launch_links, own_repository
 from lorantk.publishing.site.sphinx_ext.pieces import BADGES, NOT_YET, comparison
+from lorantk.publishing.site.sphinx_ext.repository import launch_links
 from lorantk.publishing.site.stage import page_source
 
 CONFIG = """
@@ -40,6 +41,7 @@ sphinx:
     lorantk_sources: ../../notebooks
     lorantk_repository: https://github.com/someone/book
     lorantk_reference: v0.1.0
+    lorantk_preview: gauge-line
     numfig: true
     math_eqref_format: "Eq. ({number})"
     html_context: {default_mode: auto}
@@ -52,6 +54,7 @@ authors: [{family-names: Rényi, given-names: Alfréd}, {name: The others}]
 date-released: "2027-01-31"
 doi: 10.1000/tiny
 url: https://example.org/tiny
+references: [{title: Examined, authors: [{family-names: B, given-names: Ada}], year: 2025}]
 """
 CHAPTERS = ("notebooks/30_nsd", "notebooks/40_gauge", "book/figures", "book/errata", "book/lists", "book/notation", "book/runs")
 COVERAGE = [{"name": "mean", "setting": "20 draws", "chapters": ["30"], "nominal": 0.95, "replicates": 100}]
@@ -68,7 +71,7 @@ PAGES = {
     "book/lists.md": "# Lists\n\n```{chapter-list}\n```\n\n"
     "## Trust\n\n```{trust} trust/twice.json\n```\n\n```{trust} trust/never.json\n```\n\n"
     "## Luck\n\nSeen: {coverage}`mean`.\n\n```{coverage-table} trust/calibration.json\n```\n",
-    "book/runs.md": "# Runs\n\n```{runs}\n```\n\n```{cite-book}\n```\n",
+    "book/runs.md": "# Runs\n\n```{clone}\n```\n\n```{runs}\n```\n\n```{cite-book}\n```\n",
     "book/notation.md": "# Notation\n\n```{container} lorantk-symbols\n\n"
     "| symbol | meaning |\n|---|---|\n| $A$, $A'$ | a factor |\n```\n",
     "book/trust/calibration.json": json.dumps(COVERAGE),
@@ -405,19 +408,80 @@ def test_beside_a_chapters_page_is_its_notebook_with_everything_filled_in(site, 
     assert page.select_one(".btn-download-source-button")["href"] == "30_nsd.ipynb"
 
 
-def test_services_need_a_repository_that_they_reach():
-    assert launch_links("", "main", "notebooks/x.ipynb") == {}
-    with pytest.raises(PublishingError, match="expected lorantk_repository as https://github.com/OWNER/NAME, got 'x'"):
-        launch_links("x", "main", "notebooks/x.ipynb")
+@pytest.mark.parametrize("address", ["x", "https://example.org/someone/book", "https://github.com/someone"])
+def test_services_need_a_repository_that_they_reach(address):
+    with pytest.raises(PublishingError, match=f"expected lorantk_repository as https://github.com/OWNER/NAME, got '{address}'"):
+        launch_links(address, "main", "notebooks/x.ipynb")
 
 
-def test_the_repository_is_the_one_whose_workflow_builds_the_site():
-    found = own_repository({"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "someone/book"})
-    assert (
-        launch_links(found, "main", "x.ipynb")["Colab"]
-        == "https://colab.research.google.com/github/someone/book/blob/main/x.ipynb"
-    )
-    assert own_repository({"GITHUB_REPOSITORY": "someone/book"}) == ""  # set by hand, outside a workflow
+def test_every_page_leads_to_its_source_and_one_to_the_clone_command(site, page):
+    for name, path in (("notebooks/30_nsd", "notebooks/30_nsd.ipynb"), ("book/lists", "book/lists.md"), ("index", "book/index.md")):
+        whole = BeautifulSoup((site / f"{name}.html").read_text(), "html.parser")
+        [link] = whole.select(".article-header-buttons a.btn-source-button")
+        assert link["href"] == f"https://github.com/someone/book/blob/v0.1.0/{path}"
+    assert page("book/runs").pre.text == "git clone --branch v0.1.0 https://github.com/someone/book\ncd book\n"
+
+
+def test_without_an_address_the_page_says_so_in_words(tmp_path):
+    assert build_plainly(tmp_path, "# Page\n\n```{clone}\n```\n", lorantk_build="build") == ""
+    built = (tmp_path / "out/index.html").read_text()
+    assert "The repository has no public address yet: the commands below need a copy of its files." in built
+    assert "github.com" not in built
+    assert launch_links("", "main", "notebooks/x.ipynb") is None
+
+
+def test_citations_have_the_printed_number_and_what_the_book_says_of_itself(site, page):
+    works = {work["id"]: work for work in json.loads((site / "citations.json").read_bytes())}
+    assert list(works) == ["lorantk", "nsd", "gauge", "nsd-line", "gauge-line"]
+    assert works["gauge-line"]["number"] == "2"
+    assert works["nsd-line"]["url"] == "https://example.org/tiny/notebooks/30_nsd.html#fig-nsd-line"
+    line = "Rényi, A., & The others. (2027). A parabola [Figure 1 of Chapter, The sign]. In A tiny book (version 0.1.0"
+    assert line in page("notebooks/30_nsd").select_one(".lorantk-figure > details").text
+    assert "@misc{lorantk-nsd," in page("notebooks/30_nsd").select_one("#run-again details").text
+    book = page("book/runs").select("pre")[-1].text
+    assert book.startswith("@misc{lorantk,")
+    assert "doi = {10.1000/tiny}," in book
+    assert "no address yet" not in page("book/runs").text
+
+
+def test_every_head_describes_its_page(site):
+    for name in ("index", *CHAPTERS):
+        head = BeautifulSoup((site / f"{name}.html").read_text(), "html.parser").head
+        tags = {tag["property"]: tag["content"] for tag in head.select("meta[property]")}
+        [about] = head.select("meta[name=description]")
+        assert about["content"] == tags["og:description"]
+        assert tags["og:url"] == f"https://example.org/tiny/{name}.html"
+        assert (site / tags["og:image"].removeprefix("https://example.org/tiny/")).read_bytes()[:4] == b"\x89PNG"
+    head = BeautifulSoup((site / "notebooks/30_nsd.html").read_text(), "html.parser").head
+    description = head.select_one("meta[name=description]")["content"]
+    assert description.startswith("Largest: 0.44, see Fig. 1 and Fig. 2. By Theorem 1, as in Eq. (1)")
+    assert head.select_one("meta[property='og:image']")["content"].endswith("/nsd-line.png")
+
+
+def test_linked_data_is_in_the_vocabulary_of_schema_org(site):
+    found = {}
+    for name in ("index", *CHAPTERS):
+        described = objects(BeautifulSoup((site / f"{name}.html").read_text(), "html.parser"))
+        assert list(complaints(described, name)) == []
+        found[name] = {entry["@type"]: entry for entry in described}
+    assert {name: sorted(kinds) for name, kinds in found.items() if len(kinds) > 1} == {
+        "index": ["Dataset", "ScholarlyArticle"],
+        "notebooks/30_nsd": ["ClaimReview", "Dataset", "ScholarlyArticle"],
+        "notebooks/40_gauge": ["ClaimReview", "Dataset", "ScholarlyArticle"],
+        "book/figures": ["Dataset", "WebPage"],
+    }
+    review = found["notebooks/30_nsd"]["ClaimReview"]
+    assert review["reviewRating"]["alternateName"] == "fails as printed"
+    assert review["itemReviewed"]["author"] == [{"@type": "Person", "name": "Ada B", "givenName": "Ada", "familyName": "B"}]
+    assert review["url"] == "https://example.org/tiny/notebooks/30_nsd.html#verdict-nsd"
+    [data] = found["notebooks/30_nsd"]["Dataset"]["distribution"]
+    assert (site / data["contentUrl"].removeprefix("https://example.org/tiny/")).read_text().startswith("x,y\n")
+
+
+def test_what_schema_org_does_not_know_is_found():
+    wrong = {"@type": "Claim", "nme": "x", "appearance": {"@type": "Person"}, "name": True}
+    assert len(list(complaints(wrong))) == 3
+    assert list(complaints([{"@type": "Clam"}])) == ["page: no type 'Clam'"]
 
 
 def test_the_first_use_of_a_symbol_leads_to_its_row(page):

@@ -14,9 +14,11 @@ value, relative to the source folder; default `..`):
 - ``{chapter-list}``: every chapter, with what it judges and needs and how long it takes to read;
 - ``{runs}``: the time and memory that each notebook took;
 - ``{trust} FILE``: the last result of a check of the book itself, such as building it twice;
+- ``{clone}``: the command that fetches the repository;
 - ``{coverage-table} FILE``: how often intervals cover;
 - ``{cite-book}``: how to cite the book;
 - ``{chance}``: how likely the checks of this build come out the other way by bad luck;
+- ``{beside}``: on the page of a single notebook, its results beside the book's;
 - ``{api} NAME``: the public functions of a module of the theory, from their docstrings;
 - ``{coverage}`NAME` ``, in a line of text: how often the interval of this name covers;
 - ``{judged}`ID` ``, in a line of text: the verdict on one statement, linked to its evidence.
@@ -25,22 +27,23 @@ Each chapter ends with how to run it again, and the first use of each symbol lin
 ``lorantk-symbols``. Nothing here needs scripts; `lorantk.js` adds tips to links.
 """
 
-import os
 from pathlib import Path
 
 from docutils import nodes
 
 from lorantk.publishing.site import notebooks
-from lorantk.publishing.site.sphinx_ext import api, chapters, checks, claims, figures, measured, pieces, symbols, trust, works
+from lorantk.publishing.site.sphinx_ext import api, beside, chapters, checks, claims, figures, head, measured, pieces, repository, symbols, trust, works
 
 DIRECTIVES = {
     "api": api.Module,
+    "beside": beside.Beside,
     "certificate": claims.Certificate,
     "checks": claims.Checks,
     "chance": trust.Chance,
     "chapter-list": chapters.ChapterList,
     "cite-book": works.CiteBook,
     "coverage-table": trust.Coverage,
+    "clone": repository.Clone,
     "errata": claims.Errata,
     "evidence-figure": figures.EvidenceFigure,
     "figure-index": figures.FigureIndex,
@@ -67,9 +70,11 @@ def setup(app):
     app.add_config_value("lorantk_build", "..", "env", types=[str])
     # The folder of the notebooks' sources, for download, relative to the source folder; empty for none.
     app.add_config_value("lorantk_sources", "", "env", types=[str])
-    # https://github.com/OWNER/NAME and a branch or tag, for Binder and Colab; no links if the first is empty.
-    app.add_config_value("lorantk_repository", chapters.own_repository(os.environ), "env", types=[str])
+    # https://github.com/OWNER/NAME and a branch or tag: the clone command, sources, Binder and Colab; none if the first is empty.
+    app.add_config_value("lorantk_repository", "", "env", types=[str])
     app.add_config_value("lorantk_reference", "main", "env", types=[str])
+    # The figure that previews pages without a figure of their own, by its id.
+    app.add_config_value("lorantk_preview", "", "env", types=[str])
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
     app.add_role("judged", claims.judged_role)
@@ -86,6 +91,8 @@ def setup(app):
     app.connect("doctree-resolved", works.write_citations)
     app.connect("html-page-context", add_explorer)
     app.connect("html-page-context", notebooks.offer_notebook, priority=600)  # after the theme has made its buttons
+    app.connect("html-page-context", head.write_head)
+    app.connect("html-page-context", repository.offer_source, priority=600)
     app.connect("build-finished", notebooks.write_notebooks)
     app.connect("build-finished", works.write_works)
     static = str(Path(__file__).with_name("static"))

@@ -1,27 +1,29 @@
 """The directives ``{chapter-list}`` and ``{runs}``, and the last part of each chapter, on how to run it again."""
 
 import json
-import re
 from pathlib import Path
-from urllib.parse import quote
 
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
-from lorantk.publishing.errors import PublishingError
 from lorantk.publishing.json_files import CLAIMS_FILE, DURATIONS_FILE, FIGURES_FILE
 from lorantk.publishing.site.outline import read_outline
+from lorantk.publishing.site.sphinx_ext import repository
 from lorantk.publishing.site.sphinx_ext.base import BuildDirective
-from lorantk.publishing.site.sphinx_ext.pieces import badge, code, cross_reference, download, download_beside, facts, table, text
+from lorantk.publishing.site.sphinx_ext.pieces import (
+    Disclosure,
+    badge,
+    code,
+    cross_reference,
+    download,
+    download_beside,
+    facts,
+    table,
+    text,
+)
+from lorantk.publishing.site.sphinx_ext.works import Cited
 
 RUNS = "book/runs"  # the page that shows what each notebook took
-REPOSITORY = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)/?")
-# Colab has its own Python packages; these lines install the versions of uv.lock, and neural-tangents without TensorFlow.
-COLAB = """!git clone --quiet --branch {reference} {repository} /content/book
-%cd /content/book
-!pip install --quiet uv && uv export --quiet --locked --no-hashes --no-emit-project --output-file /tmp/lock.txt
-!uv pip install --quiet --system --no-deps --requirement /tmp/lock.txt
-!uv pip install --quiet --system --no-deps --editable ."""
 
 
 def duration(seconds):
@@ -32,31 +34,6 @@ def duration(seconds):
 def read_run(path):
     """The record of an execution, or None if there is none."""
     return json.loads(path.read_bytes()) if path.is_file() else None
-
-
-def own_repository(environment):
-    """The address of the repository whose workflow on GitHub builds the book, from its variables; empty elsewhere."""
-    return f"https://github.com/{environment['GITHUB_REPOSITORY']}" if environment.get("GITHUB_ACTIONS") == "true" else ""
-
-
-def launch_links(repository, reference, notebook):
-    """Services that run a notebook without installation: a dict from name to address.
-
-    Raises
-    ------
-    PublishingError
-        If the repository is not on GitHub, where these services find notebooks.
-    """
-    if not repository:
-        return {}
-    found = REPOSITORY.fullmatch(repository)
-    if found is None:
-        raise PublishingError(f"expected lorantk_repository as https://github.com/OWNER/NAME, got {repository!r}")
-    reference = quote(reference, safe="")
-    return {
-        "Binder": f"https://mybinder.org/v2/gh/{found[1]}/{reference}?urlpath=lab/tree/{notebook}",
-        "Colab": f"https://colab.research.google.com/github/{found[1]}/blob/{reference}/{notebook}",
-    }
 
 
 class ChapterDirective(BuildDirective):
@@ -139,7 +116,7 @@ class Runs(ChapterDirective):
 
 
 class RunAgain(SphinxTransform):
-    """Adds to each chapter how to run it: the command, the notebook's files, services that need no installation."""
+    """Adds to each chapter how to run it and to cite it: the command, the notebook's files, services that need no installation."""
 
     default_priority = 400
 
@@ -169,23 +146,13 @@ class RunAgain(SphinxTransform):
         yield code(f'make notebook N={chapter.topic} P="{seed}"', "bash")
         yield nodes.paragraph("", "", *self.afterwards())
         yield files
-        yield from self.services(f"notebooks/{name}")
+        yield from repository.services(self.config, f"notebooks/{name}")
+        yield Disclosure("", Cited("", work=chapter.topic), summary="Cite this chapter")
 
     def afterwards(self):
         """What to expect: a page with the results. The time it takes has its own page, because it differs in every build."""
-        yield nodes.Text("The last line printed is the address of a page with your results.")
+        yield nodes.Text("The last line printed is the address of a page with your results, beside those of the book.")
         if RUNS in self.env.found_docs:
             yield nodes.Text(" How long it took here, and with how much memory: ")
             yield cross_reference("doc", f"/{RUNS}", "how this site was computed", self.env.docname)
             yield nodes.Text(".")
-
-    def services(self, notebook):
-        """Links to services, if the repository's address is configured."""
-        repository, reference = self.config.lorantk_repository, self.config.lorantk_reference
-        links = launch_links(repository, reference, notebook)
-        if links:
-            parts = [nodes.reference("", name, refuri=uri, internal=False) for name, uri in links.items()]
-            line = nodes.paragraph("", "", nodes.Text("Without installing anything: "), parts[0], nodes.Text(" · "), parts[1])
-            line += nodes.Text(". On Colab, run this in a first cell; it installs the book's versions:")
-            yield line
-            yield code(COLAB.format(repository=repository, reference=reference), "text")
