@@ -55,7 +55,7 @@ notebook: $(READY) ## Execute one notebook with other parameters and show it: ma
 
 lab: $(READY) | $(filter .uv/%,$(UV)) ## Open the notebooks in JupyterLab, with `lorantk` on the path
 	@$(UV) sync --quiet --locked --inexact --only-group lab
-	@cd notebooks && ../$(VENV)/bin/jupyter lab
+	@cd notebooks && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" jupyter lab
 
 bench: $(READY) ## Time kernels and spectra side by side into _build/bench (20 to 45 minutes; BENCH="--quick" to try)
 	@$(RUN) benchmarks/run.py --uv "$(UV)" $(BENCH)

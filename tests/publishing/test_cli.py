@@ -77,7 +77,9 @@ def test_wrong_usage_is_one_line_and_status_2(build, arguments, message, capsys)
     assert re.fullmatch(message + "\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("arguments", [[], ["prove"], ["cite", "a", "b"], ["cite", "nsd-line", "--format", "ris"], ["claims", "-x"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["prove"], ["cite", "a", "b"], ["cite", "nsd-line", "--format", "ris"], ["claims", "-x"]]
+)
 def test_unknown_arguments_are_one_line_and_status_2(build, arguments, capsys):
     with pytest.raises(SystemExit) as ending:
         cli.main(arguments)

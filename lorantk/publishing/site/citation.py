@@ -13,7 +13,16 @@ from lorantk.publishing.errors import PublishingError
 WORKS_FILE = "site/citations.json"  # below the build folder
 BOOK = "lorantk"  # the id of the book among the works
 _SPECIAL = {character: rf"\{character}" for character in "&%$#_{}"}
-_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "’": "'", "“": "``", "”": "''", "−": "$-$"}
+_SPECIAL |= {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "−": "$-$",
+}
 _GREEK = "alpha beta gamma delta eta theta kappa lambda mu sigma tau Gamma Delta Theta Lambda Sigma Phi".split()
 _SPECIAL |= {letter: rf"$\{name}$" for letter, name in zip("αβγδηθκλμστΓΔΘΛΣΦ", _GREEK, strict=True)}
 _LATEX = str.maketrans(_SPECIAL)

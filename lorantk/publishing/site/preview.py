@@ -66,7 +66,7 @@ def compared(source):
     return json_bytes(notebook | {"cells": [*notebook["cells"], end]})
 
 
-def build_page(executed, records, folder, root=Path("."), book=Path("_build/executed/records")):
+def build_page(executed, records, folder, root, book):
     """Build the page of one executed notebook below `folder` and return its path.
 
     Parameters
@@ -120,7 +120,7 @@ def main(arguments=None):
         name = find_notebook(options.notebook).name
         stem = Path(name).stem
         book = options.build / "executed/records"
-        page = build_page(interactive / name, interactive / "records" / stem, interactive / "pages" / stem, book=book)
+        page = build_page(interactive / name, interactive / "records" / stem, interactive / "pages" / stem, Path("."), book)
     except ParameterError as error:
         print(f"lorantk.publishing.site.preview: {error}", file=sys.stderr)
         return 2

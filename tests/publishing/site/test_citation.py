@@ -18,7 +18,9 @@ CFF = {
     "authors": [{"family-names": "Rényi", "given-names": "Alfréd B."}, {"name": "The & others"}],
 }
 BOOK = citation.book_work(CFF, "2026")
-PUBLISHED = citation.book_work(CFF | {"doi": "10.1000/x_1", "url": "https://example.org/book", "date-released": "2027-01-31"}, "2026")
+PUBLISHED = citation.book_work(
+    CFF | {"doi": "10.1000/x_1", "url": "https://example.org/book", "date-released": "2027-01-31"}, "2026"
+)
 
 
 def figure(book=BOOK, **changes):

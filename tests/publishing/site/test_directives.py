@@ -415,7 +415,11 @@ def test_services_need_a_repository_that_they_reach(address):
 
 
 def test_every_page_leads_to_its_source_and_one_to_the_clone_command(site, page):
-    for name, path in (("notebooks/30_nsd", "notebooks/30_nsd.ipynb"), ("book/lists", "book/lists.md"), ("index", "book/index.md")):
+    for name, path in (
+        ("notebooks/30_nsd", "notebooks/30_nsd.ipynb"),
+        ("book/lists", "book/lists.md"),
+        ("index", "book/index.md"),
+    ):
         whole = BeautifulSoup((site / f"{name}.html").read_text(), "html.parser")
         [link] = whole.select(".article-header-buttons a.btn-source-button")
         assert link["href"] == f"https://github.com/someone/book/blob/v0.1.0/{path}"

@@ -32,7 +32,21 @@ from pathlib import Path
 from docutils import nodes
 
 from lorantk.publishing.site import notebooks
-from lorantk.publishing.site.sphinx_ext import api, beside, chapters, checks, claims, figures, head, measured, pieces, repository, symbols, trust, works
+from lorantk.publishing.site.sphinx_ext import (
+    api,
+    beside,
+    chapters,
+    checks,
+    claims,
+    figures,
+    head,
+    measured,
+    pieces,
+    repository,
+    symbols,
+    trust,
+    works,
+)
 
 DIRECTIVES = {
     "api": api.Module,

@@ -61,7 +61,10 @@ class Beside(FigureDirective):
     def verdicts(self, theirs, mine):
         """The verdict on each statement, twice."""
         before = {claim["id"]: claim["verdict"] for claim in theirs["claims"]}
-        rows = [[[nodes.literal("", claim["id"])], [badge(before.get(claim["id"]))], [badge(claim["verdict"])]] for claim in mine["claims"]]
+        rows = [
+            [[nodes.literal("", claim["id"])], [badge(before.get(claim["id"]))], [badge(claim["verdict"])]]
+            for claim in mine["claims"]
+        ]
         return [table(["Verdict on", *SIDES], rows, "Verdicts")] if rows else []
 
     def evidence(self, theirs, mine):

@@ -73,7 +73,9 @@ class EvidenceFigure(FigureDirective):
             ("Versions", ", ".join(f"{name} {number}" for name, number in figure["versions"].items())),
             ("Download", self.downloads(figure)),
         ]
-        return Disclosure("", facts(pairs), text("Cite"), Cited("", work=figure["id"]), summary="How this was made, download, cite")
+        return Disclosure(
+            "", facts(pairs), text("Cite"), Cited("", work=figure["id"]), summary="How this was made, download, cite"
+        )
 
 
 class FigureIndex(FigureDirective):

@@ -64,7 +64,9 @@ class Addresses:
     def downloads(self, suffixes):
         """The downloads that the page offers: a dict from file name to address."""
         offered = {
-            PurePosixPath(target).name: self.of(f"_downloads/{target}") for pages, target in self.env.dlfiles.values() if self.page in pages
+            PurePosixPath(target).name: self.of(f"_downloads/{target}")
+            for pages, target in self.env.dlfiles.values()
+            if self.page in pages
         }
         return {name: address for name, address in sorted(offered.items()) if name.endswith(suffixes)}
 
