@@ -1,4 +1,4 @@
-"""What schema.org says of the linked data in the head of a page: its types, their properties, and what may stand for a property."""
+"""What schema.org says of the linked data in the head of a page: its types, their properties, and what these may be."""
 
 import json
 import re

@@ -17,6 +17,11 @@ def test_help_lists_every_target_with_one_line():
     assert all(text.strip() for text in lines.values())
 
 
+def test_the_command_line_is_on_the_path_of_the_lab():
+    out = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f'PATH="{ROOT}/.venv/bin:$PATH" jupyter lab' in out
+
+
 def test_ci_runs_the_commands_of_the_readme():
     commands = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)
     assert commands == ["test", "book", "check-data", "zip", "pdf", "check-site", "peft"]

@@ -23,8 +23,8 @@ _SPECIAL |= {
     "”": "''",
     "−": "$-$",
 }
-_GREEK = "alpha beta gamma delta eta theta kappa lambda mu sigma tau Gamma Delta Theta Lambda Sigma Phi".split()
-_SPECIAL |= {letter: rf"$\{name}$" for letter, name in zip("αβγδηθκλμστΓΔΘΛΣΦ", _GREEK, strict=True)}
+_SPECIAL |= {"α": r"$\alpha$", "β": r"$\beta$", "η": r"$\eta$", "κ": r"$\kappa$", "λ": r"$\lambda$", "σ": r"$\sigma$"}
+_SPECIAL |= {"τ": r"$\tau$", "Δ": r"$\Delta$", "Θ": r"$\Theta$", "Σ": r"$\Sigma$"}
 _LATEX = str.maketrans(_SPECIAL)
 _ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"', "\u0327": "c "}
 

@@ -21,7 +21,7 @@ from lorantk.publishing.checks.compare import without_measured_cells
 from lorantk.publishing.errors import PublishingError
 from lorantk.publishing.graph.records import collect
 from lorantk.publishing.json_files import json_bytes
-from lorantk.publishing.notebook.claims import CLAIMS
+from lorantk.publishing.notebook.claims import CLAIMS, OTHER, OWN
 from lorantk.publishing.notebook.figures import checksum
 from lorantk.publishing.notebook.verdicts import VERDICTS
 from lorantk.publishing.site import sphinx_ext
@@ -56,7 +56,11 @@ doi: 10.1000/tiny
 url: https://example.org/tiny
 references: [{title: Examined, authors: [{family-names: B, given-names: Ada}], year: 2025}]
 """
-CHAPTERS = ("notebooks/30_nsd", "notebooks/40_gauge", "book/figures", "book/errata", "book/lists", "book/notation", "book/runs")
+CHAPTERS = ("notebooks/30_nsd", "notebooks/40_gauge", "book/figures", "book/errata", "book/lists", "book/notation")
+CHAPTERS += ("book/argument", "book/runs")
+PRINTED = [claim.id for claim in CLAIMS if claim.source != OWN and not claim.source.startswith(OTHER)]
+LINKS = "\n".join(f"{name}: says {name}" for name in PRINTED).replace("says nsd", "says M_Δ ⪯ 0 | gauge, nsd")
+ARGUMENT = f"# Argument\n\nAt most {{computed}}`nsd largest:.1f`.\n\n```{{argument}}\nOne part\n{LINKS}\n```\n"
 COVERAGE = [{"name": "mean", "setting": "20 draws", "chapters": ["30"], "nominal": 0.95, "replicates": 100}]
 COVERAGE[0] |= {"measured": 0.93, "low": 0.9, "high": 0.94}
 PAGES = {
@@ -71,6 +75,7 @@ PAGES = {
     "book/lists.md": "# Lists\n\n```{chapter-list}\n```\n\n"
     "## Trust\n\n```{trust} trust/twice.json\n```\n\n```{trust} trust/never.json\n```\n\n"
     "## Luck\n\nSeen: {coverage}`mean`.\n\n```{coverage-table} trust/calibration.json\n```\n",
+    "book/argument.md": ARGUMENT,
     "book/runs.md": "# Runs\n\n```{clone}\n```\n\n```{runs}\n```\n\n```{cite-book}\n```\n",
     "book/notation.md": "# Notation\n\n```{container} lorantk-symbols\n\n"
     "| symbol | meaning |\n|---|---|\n| $A$, $A'$ | a factor |\n```\n",
@@ -486,6 +491,41 @@ def test_what_schema_org_does_not_know_is_found():
     wrong = {"@type": "Claim", "nme": "x", "appearance": {"@type": "Person"}, "name": True}
     assert len(list(complaints(wrong))) == 3
     assert list(complaints([{"@type": "Clam"}])) == ["page: no type 'Clam'"]
+
+
+def test_the_argument_is_a_chain_of_all_statements_of_the_paper(page):
+    article = page("book/argument")
+    assert article.p.text == "At most 0.4."
+    chain = article.select_one("svg.lorantk-chain")
+    assert len(chain.select("tspan")) == len(PRINTED)
+    assert "1 broken" in chain["aria-label"]
+    assert [link["href"] for link in chain.select("a")] == [
+        "../notebooks/30_nsd.html#verdict-nsd",
+        "../notebooks/40_gauge.html",
+        "../notebooks/30_nsd.html",
+        "../notebooks/40_gauge.html#verdict-finding-rank",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("nsd: says", "expected the title of a part before its first link, got 'nsd: says'"),
+        ("Part\nnsb: says", r"expected an id of claims\.json, got 'nsb'"),
+        ("Part\nnsd: says | nowhere", "expected the topic of a chapter, got 'nowhere'"),
+        (f"Part\n{LINKS.split(' |')[0]}", "expected each statement of the paper as one link, got it otherwise for .*renyi"),
+        ("Part\ngauge: says", "expected each statement of the paper as one link, got it otherwise for .*gauge"),
+    ],
+)
+def test_a_faulty_argument_is_an_error_at_its_line(root, tmp_path, body, fault):
+    warnings = build_plainly(tmp_path, f"# Page\n\n```{{argument}}\n{body}\n```\n", lorantk_build=str(root / "_build"))
+    assert re.search(rf"index\.md:3: .*{fault}", warnings), warnings
+
+
+@pytest.mark.parametrize("content", ["nsd", "nsb largest", "nsd smallest", "nsd largest:d"])
+def test_a_number_that_no_chapter_computed_is_an_error_at_its_line(root, tmp_path, content):
+    warnings = build_plainly(tmp_path, f"# Page\n\nIt is {{computed}}`{content}`.\n", lorantk_build=str(root / "_build"))
+    assert re.search(r"index\.md:3: .*expected ", warnings), warnings
 
 
 def test_the_first_use_of_a_symbol_leads_to_its_row(page):

@@ -18,8 +18,10 @@ value, relative to the source folder; default `..`):
 - ``{coverage-table} FILE``: how often intervals cover;
 - ``{cite-book}``: how to cite the book;
 - ``{chance}``: how likely the checks of this build come out the other way by bad luck;
+- ``{argument}``: the paper's argument as a picture of a chain;
 - ``{beside}``: on the page of a single notebook, its results beside the book's;
 - ``{api} NAME``: the public functions of a module of the theory, from their docstrings;
+- ``{computed}`TOPIC NAME:FORMAT` ``, in a line of text: a number that a chapter computed;
 - ``{coverage}`NAME` ``, in a line of text: how often the interval of this name covers;
 - ``{judged}`ID` ``, in a line of text: the verdict on one statement, linked to its evidence.
 
@@ -34,10 +36,12 @@ from docutils import nodes
 from lorantk.publishing.site import notebooks
 from lorantk.publishing.site.sphinx_ext import (
     api,
+    argument,
     beside,
     chapters,
     checks,
     claims,
+    computed,
     figures,
     head,
     measured,
@@ -50,6 +54,7 @@ from lorantk.publishing.site.sphinx_ext import (
 
 DIRECTIVES = {
     "api": api.Module,
+    "argument": argument.Argument,
     "beside": beside.Beside,
     "certificate": claims.Certificate,
     "checks": claims.Checks,
@@ -92,6 +97,7 @@ def setup(app):
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
     app.add_role("judged", claims.judged_role)
+    app.add_role("computed", computed.computed_role)
     app.add_role("coverage", trust.coverage_role)
     other = {"latex": (_pass, _pass), "text": (_pass, _pass)}
     app.add_node(pieces.Disclosure, html=(pieces.visit_disclosure, pieces.closing("details")), **other)

@@ -75,7 +75,7 @@ class Beside(FigureDirective):
             other = before.get(key)
             held = [("✓" if entry["passed"] else "✗") if entry else "–" for entry in (other, piece)]
             cells = [comparison(other)[0] if other else "–", value, bound, " → ".join(dict.fromkeys(held))]
-            rows.append([self.markdown(piece["name"]), *[[nodes.Text(cell)] for cell in cells]])
+            rows.append([self.markdown(piece["name"]), *[[nodes.Text(cell.replace(" ", "\u00a0"))] for cell in cells]])
         return [table(["Evidence", *SIDES, "Bound", "Holds"], rows, "Evidence")] if rows else []
 
     def numbers(self, notebook, theirs, mine):

@@ -116,7 +116,7 @@ class Runs(ChapterDirective):
 
 
 class RunAgain(SphinxTransform):
-    """Adds to each chapter how to run it and to cite it: the command, the notebook's files, services that need no installation."""
+    """Adds to each chapter how to run and cite it: the command, the notebook's files, services that need no installation."""
 
     default_priority = 400
 
