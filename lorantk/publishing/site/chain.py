@@ -60,21 +60,23 @@ def ring(state, y, height):
     return f'<g class="lorantk-{name}" stroke="currentColor" stroke-width="4">{outline}</g>'
 
 
+def lowered(line):
+    """A line of text for SVG, with the index of ``M_Δ`` lowered."""
+    return escape(line).replace("M_Δ", 'M<tspan dy="4" font-size="70%">Δ</tspan><tspan dy="-4">\u200b</tspan>')
+
+
 def written(link, y):
     """The text of a link below height `y` (what it says, the verdict, what holds instead), and the height where it ends."""
     lines = textwrap.wrap(link.text, COLUMNS)
-    spans = "".join(f'<tspan x="{LEFT}" y="{y + LINE * (1 + place)}">{escape(line)}</tspan>' for place, line in enumerate(lines))
+    spans = "".join(f'<tspan x="{LEFT}" y="{y + LINE * (1 + place)}">{lowered(line)}</tspan>' for place, line in enumerate(lines))
     y += LINE * (len(lines) + 1)
     name = STATES[link.state][0]
     verdict = f'<text x="{LEFT}" y="{y}" class="lorantk-{name}">{escape(link.verdict)}</text>'
     text = f"<text>{spans}</text>" + (f'<a href="{escape(link.address)}">{verdict}</a>' if link.address else verdict)
     if link.mends:
         y += LINE
-        names = "".join(
-            f'{"" if place == 0 else ", "}<a href="{escape(address)}">{escape(name)}</a>'
-            for place, (name, address) in enumerate(link.mends.items())
-        )
-        text += f'<text x="{LEFT}" y="{y}">what holds instead: {names}</text>'
+        names = ", ".join(f'<a href="{escape(address)}">{escape(name)}</a>' for name, address in link.mends.items())
+        text += f'<text x="{LEFT}" y="{y}">instead: chapter{"s" * (len(link.mends) > 1)} {names}</text>'
     return text, y
 
 

@@ -51,11 +51,11 @@ class Argument(BuildDirective):
         return Link(said.strip(), claim["verdict"] or NOT_YET, address, dict(map(self.mend, mends.replace(",", " ").split())))
 
     def mend(self, topic):
-        """The name and the address of the chapter on a topic."""
+        """The number and the address of the chapter on a topic."""
         found = [page for page in self.env.found_docs if page.startswith("notebooks/") and page.partition("_")[2] == topic]
         if not found:
             raise self.error(f"expected the topic of a chapter, got {topic!r}")
-        return f"chapter {int(Path(found[0]).name.partition('_')[0])}", self.address(found[0])
+        return str(int(Path(found[0]).name.partition("_")[0])), self.address(found[0])
 
     def address(self, page):
         """The address of a page, relative to this one."""

@@ -233,6 +233,8 @@ class Errata(BuildDirective):
         corrected = [name for name, claim in claims.items() if in_errata(claim)]
         if missing := [name for name in corrected if name not in listed]:
             raise self.error(f"expected an erratum for each corrected statement of the paper, got none for {', '.join(missing)}")
+        if bare := [name for _, name, terms in errata if len(terms) < 3 and "certificate" not in claims[name]]:
+            raise self.error(f"expected a counterexample for each erratum without a certificate, got none for {', '.join(bare)}")
         sections = [self.section(number, claims[name], terms) for number, name, terms in errata]
         return sections or [text("No chapter has recorded a correction yet.")]
 
