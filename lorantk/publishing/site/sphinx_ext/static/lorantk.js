@@ -64,14 +64,14 @@
   }
 
   // The width of the block around a formula; what flows with the text, such as a paragraph in a cell on a phone, has none.
-  function room(part) {
-    return part.clientWidth || room(part.parentElement);
+  function roomAround(part) {
+    return part.clientWidth || roomAround(part.parentElement);
   }
 
   function fit() {
     const formulas = [...document.querySelectorAll("article mjx-container:not([display])")];
     formulas.forEach((formula) => formula.classList.remove("lorantk-long"));
-    const long = formulas.filter((formula) => formula.offsetWidth > room(formula.closest("p, li, td, dd, div")));
+    const long = formulas.filter((formula) => formula.offsetWidth > roomAround(formula.closest("p, li, td, dd, div")));
     long.forEach((formula) => formula.classList.add("lorantk-long"));
     // What scrolls can be reached by keyboard, and nothing else is a stop on the way.
     for (const formula of document.querySelectorAll("article mjx-container")) {
