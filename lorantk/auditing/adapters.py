@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lorantk.auditing import consistency, runtimes
+from lorantk.auditing.balance import balances
 from lorantk.auditing.errors import AuditError
 from lorantk.auditing.experts import of_stack
 from lorantk.auditing.judge import Question, Shape, judge
@@ -54,14 +55,16 @@ def report_on(saved: Saved, question: Question, *, model: Path | None = None, pr
     if not modules:
         raise AuditError(refused[0].reason)
     findings = [*saved.findings, *consistency.dead(modules), *runtimes.differences(modules, saved.rslora)]
+    copies = ()
     if model is not None:
-        findings += _against(saved, model, checked)
-    if saved.configuration is not None:
+        found, copies = _against(saved, model, checked)
+        findings += found
+    elif saved.configuration is not None:
         copies = replicas(saved.configuration.replication, [module.name for module in modules])
-        findings += shared_matrices(copies, modules)
+    findings += shared_matrices(copies, modules)
     notes = [*texts, *saved.variants, *saved.remarks]
     source = str(saved.weights.parent if saved.format in ("PEFT", "MLX") else saved.weights)
-    facts = {"format": saved.format, "refused": tuple(refused), "consistency": tuple(findings)}
+    facts = {"format": saved.format, "refused": tuple(refused), "consistency": tuple(findings), "balances": balances(saved)}
     return summarise(source, "adapter", modules, notes, **facts)
 
 
@@ -80,18 +83,21 @@ def _judged(saved: Saved, pair: Pair, shape: Shape, question: Question) -> tuple
         rslora=saved.rslora,
         question=question,
         variants=saved.variants,
-        bias=configuration is not None and configuration.bias,
+        bias=saved.bias,
         measures=measures,
         dtypes=(pair.A.tensor.dtype, pair.B.tensor.dtype),
     )
     return module._replace(scales=saved.scales.get(pair.name)), begin.text
 
 
-def _against(saved: Saved, model: Path, checked: list[tuple[Pair, Shape]]) -> list:
+def _against(saved: Saved, model: Path, checked: list[tuple[Pair, Shape]]) -> tuple[list, tuple[tuple[str, ...], ...]]:
+    """Return findings on names and shapes that are not the model's, and which modules use one matrix with an adapted one."""
     from lorantk.auditing.models import read_model
-    from lorantk.auditing.selection import shapes
+    from lorantk.auditing.selection import replicated, shapes, sharing
 
-    every = shapes(saved.configuration, read_model(model))
+    modules = replicated(saved.configuration, read_model(model))
+    every, copies = shapes(modules), sharing(modules, [pair.name for pair, _ in checked])
     known = [(pair, shape) for pair, shape in checked if every.get(pair.key or pair.name, ()) is not None]
     given = {pair.key or pair.name: (shape.features_in, shape.features_out) for pair, shape in known}
-    return consistency.against_model([pair for pair, _ in known], {n: s for n, s in every.items() if s is not None}, given)
+    found = consistency.against_model([pair for pair, _ in known], {n: s for n, s in every.items() if s is not None}, given)
+    return found, copies

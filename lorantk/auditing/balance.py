@@ -74,12 +74,21 @@ def _size(A: np.ndarray, B: np.ndarray) -> float:
     return math.sqrt(max(float(np.sum((B.T @ B) * (A @ A.T))), 0.0))
 
 
+def balances(saved: Saved) -> bool:
+    """Say whether an adapter can be balanced."""
+    try:
+        _supported(saved)
+    except AuditError:
+        return False
+    return True
+
+
 def _supported(saved: Saved) -> list[Pair]:
     """Return the pairs of an adapter that can be balanced; raise AuditError for any other."""
     where = str(saved.weights)
     if saved.format != "PEFT" or saved.weights.name != WEIGHTS:
         raise AuditError(f"{where}: expected a folder that PEFT saved, with {WEIGHTS}, got {saved.format}")
-    if saved.variants or saved.configuration.bias:
+    if saved.variants or saved.bias:
         reason = (*saved.variants, "lora_bias")[0]
         raise AuditError(f"{where}: expected plain LoRA, whose update depends on B A alone, got: {reason}")
     if saved.init == "mica":

@@ -191,6 +191,9 @@ def parse_configuration(content: dict, where: str) -> Configuration:
     method = content.get("peft_type")
     if method != "LORA":
         raise AuditError(f"{where}: expected peft_type 'LORA', the method that the theorems cover, got {quoted(method)}")
+    if content.get("enable_lora"):
+        text = "expected one matrix for each A and B, got enable_lora, with which PEFT before 0.3 kept those of several in one"
+        raise AuditError(f"{where}: {text}")
     init = content.get("init_lora_weights", True)
     if not isinstance(init, bool | str):
         raise AuditError(f"{where}: expected true, false or a name as 'init_lora_weights', got {quoted(init)}")

@@ -5,12 +5,13 @@ every one with what to do about it.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from lorantk.auditing.configuration import VERSION, Configuration, Settings, compiled
 from lorantk.auditing.pairs import PREFIX, Pair
 from lorantk.auditing.report import Finding, Module
-from lorantk.auditing.safe_files import PICKLES, adapters_in
+from lorantk.auditing.safe_files import NAMES, PICKLES, adapters_in
 from lorantk.auditing.saved import finding
 from lorantk.auditing.tensors import Tensor, size
 
@@ -65,7 +66,9 @@ def conflicts(configuration: Configuration, given: dict[str, Settings], alphas: 
     return found
 
 
-def unmatched(configuration: Configuration, names: list[str], ranks: dict, alphas: dict, *, saved: bool = True) -> list[Finding]:
+def unmatched(
+    configuration: Configuration, names: list[str], ranks: dict, alphas: dict, *, saved: bool = True, refused: Iterable[str] = ()
+) -> list[Finding]:
     """Return findings on patterns and targets that match nothing, and on several patterns that match one module.
 
     Parameters
@@ -76,13 +79,15 @@ def unmatched(configuration: Configuration, names: list[str], ranks: dict, alpha
         Which patterns of `rank_pattern` and `alpha_pattern` match each module, by place, see `hits`.
     saved
         Whether the modules are those of a file.
+    refused
+        Modules of a model that targets match but that are not audited.
     """
     found = []
     for key, patterns, hits in (("rank_pattern", configuration.ranks, ranks), ("alpha_pattern", configuration.alphas, alphas)):
         used = {place for places in hits.values() for place in places}
         dead = [literal for place, (_, literal, _) in enumerate(patterns) if place not in used]
         if dead:
-            text = f"{_of(len(dead), len(patterns), f'entries of {key}')} match no module, so that the general value applies"
+            text = f"no module matches {_of(len(dead), len(patterns), f'entries of {key}')}, so that the general value applies"
             advice = "write the module's name from the model's root, without base_model.model., or its last parts"
             found.append(finding("pattern-unmatched", text, advice, dead))
         double = [name for name, places in hits.items() if len({patterns[place][2] for place in places}) > 1]
@@ -91,7 +96,7 @@ def unmatched(configuration: Configuration, names: list[str], ranks: dict, alpha
             text = f"several entries of {key} with different values ({values}) match {_of(len(double), len(names))}"
             text += ": the first one counts, and saving sorts them, so that training may have used another"
             found.append(finding("pattern-order", text, "make the patterns exclude each other", double))
-    return found + (_targets(configuration, names) if saved else _targets_of_model(configuration, names))
+    return found + (_targets(configuration, names) if saved else _targets_of_model(configuration, [*names, *refused]))
 
 
 def _ends(name: str, wanted: set[str]) -> set[str]:
@@ -107,13 +112,15 @@ def _targets_of_model(configuration: Configuration, names: list[str]) -> list[Fi
     missing = [target for target in configuration.targets if target not in seen]
     if not missing:
         return []
-    text = f"{_of(len(missing), len(configuration.targets), 'target_modules')} match no module of the model: "
-    text += ", ".join(missing[:5])
+    text = f"no module of the model matches {_of(len(missing), len(configuration.targets), 'target_modules')}"
     return [finding("target-unmatched", text, "PEFT says nothing as long as others match: correct or remove them", missing)]
 
 
 def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
     targets, found = configuration.targets, []
+    if targets is None and not configuration.parameters:
+        text = "target_modules is missing or null: PEFT takes its default for the type of the model, or refuses"
+        return [finding("targets-not-declared", text, "write the names of the adapted modules", (), "note")]
     if not targets or (isinstance(targets, str) and targets.lower() == "all-linear"):
         return found
     if isinstance(targets, str):
@@ -127,16 +134,16 @@ def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
             if not ends:
                 foreign.append(name)
         if missing := [target for target in targets if target not in seen]:
-            text = f"{_of(len(missing), len(targets), 'target_modules')} have no tensors in the file: {', '.join(missing[:5])}"
+            text = f"the file has no tensors for {_of(len(missing), len(targets), 'target_modules')}"
             advice = "check that the file was saved whole; PEFT starts these modules afresh if the model has them"
             found.append(finding("target-without-tensors", text, advice, missing))
     if foreign:
-        text = f"{_of(len(foreign), len(names))} in the file are no target_modules: PEFT ignores their tensors when it loads"
-        found.append(finding("tensors-without-target", text, "add them to target_modules", foreign))
+        text = f"target_modules leave out {_of(len(foreign), len(names))} in the file: PEFT ignores their tensors when it loads"
+        found.append(finding("tensors-without-target", text, "add them to target_modules if they were trained", foreign))
     layers = configuration.layers or ()
     lost = [layer for layer in layers if not any(f".{layer}." in name for name in names)]
     if lost:
-        text = f"{_of(len(lost), len(layers), 'layers_to_transform')} have no tensors in the file"
+        text = f"the file has no tensors for {_of(len(lost), len(layers), 'layers_to_transform')}"
         found.append(finding("target-without-tensors", text, "check that the file was saved whole", map(str, lost)))
     return found
 
@@ -146,10 +153,16 @@ def names_that_do_not_load(keys: list[str]) -> list[Finding]:
     found = []
     if wrapped := [key for key in keys if WRAPPERS.search(key)]:
         part = WRAPPERS.search(wrapped[0]).group().strip(".")
-        text = f"{_of(len(wrapped), len(keys), 'factors')} are saved under a wrapper's name ({part}): PEFT loads none of them"
+        text = f"{_of(len(wrapped), len(keys), 'factors')} carry a wrapper's name ({part}): PEFT loads none of them"
         found.append(finding("names-do-not-load", text, "save the unwrapped model, or take this part out of the names", wrapped))
-    if bare := [key for key in keys if not key.startswith(PREFIX) and not WRAPPERS.search(key)]:
-        text = f"{_of(len(bare), len(keys), 'factors')} lack PEFT's prefix {PREFIX}: PeftModel.from_pretrained loads none of them"
+    odd = [key for key in keys if PREFIX in key[1:] and not WRAPPERS.search(key)]
+    if odd:
+        before, _, after = odd[0].rpartition(PREFIX)
+        text = f"{_of(len(odd), len(keys), 'factors')} have {before} before PEFT's prefix {PREFIX}: PEFT loads none of them"
+        found.append(finding("names-do-not-load", text, f"take {before} out of the names", odd))
+    if bare := [key for key in keys if PREFIX not in key and not WRAPPERS.search(key)]:
+        text = f"the names of {_of(len(bare), len(keys), 'factors')} lack PEFT's prefix {PREFIX}: PeftModel.from_pretrained "
+        text += "loads none of them"
         advice = "add the prefix for PEFT; diffusers and transformers load such names"
         found.append(finding("names-do-not-load", text, advice, bare))
     return found
@@ -170,6 +183,28 @@ def options(configuration: Configuration) -> list[Finding]:
     return found
 
 
+def start(configuration: Configuration) -> list[Finding]:
+    """Return a finding on a start for which PEFT changed W₀."""
+    word = str(configuration.init).lower()
+    if not word.startswith(("pissa", "olora", "corda", "loftq", "lora_ga")):
+        return []
+    text = f"A and B belong to a W₀ that init_lora_weights = {word} has changed: a program that puts them on the W₀ of the "
+    text += "published model, as vLLM and llama.cpp do, gets another model"
+    advice = "convert the adapter when you save it (path_initial_model_for_weight_conversion), or keep the changed W₀ with it"
+    return [finding("start-changes-weights", text, advice, (), "note")]
+
+
+def biases(configuration: Configuration, names: list[str]) -> list[Finding]:
+    """Return a finding if lora_bias and the biases in the file do not go together."""
+    if configuration.bias and not names:
+        text = "lora_bias is set, but the file has no lora_B.bias: PEFT starts the biases at zero"
+        return [finding("bias-incomplete", text, "save the biases, or unset lora_bias")]
+    if names and not configuration.bias:
+        text = "the file has a lora_B.bias, but lora_bias is not set: PEFT ignores it"
+        return [finding("bias-incomplete", text, "set lora_bias if the adapter was trained with it", names)]
+    return []
+
+
 def beside(configuration: Configuration, others: list[Tensor], magnitudes: list[str], total: int) -> list[Finding]:
     """Return findings on tensors other than factors: DoRA's magnitudes and full matrices.
 
@@ -188,35 +223,44 @@ def beside(configuration: Configuration, others: list[Tensor], magnitudes: list[
         text = "use_dora is set, but the file has no lora_magnitude_vector: PEFT starts the magnitudes afresh"
         found.append(finding("dora-incomplete", text, "save the magnitudes, or unset use_dora"))
     if magnitudes and not dora:
-        text = f"the file has {len(magnitudes)} lora_magnitude_vector, but use_dora is not set: PEFT ignores them"
+        text = "the file has a lora_magnitude_vector, but use_dora is not set: PEFT ignores it"
         found.append(finding("dora-incomplete", text, "set use_dora if the adapter was trained with it", magnitudes))
     if foreign:
-        text = f"{len(foreign)} magnitudes under names other than PEFT's lora_magnitude_vector: PEFT ignores them"
+        text = "magnitudes have names other than PEFT's lora_magnitude_vector: PEFT ignores them"
         found.append(finding("dora-names", text, "rename them", foreign))
-    full = [tensor for tensor in others if tensor.name not in foreign]
+    rows = [tensor.name for tensor in others if "trainable_tokens_" in tensor.name]
+    if rows and not configuration.tokens:
+        text = "the file has rows of trainable tokens, but trainable_token_indices is not set: PEFT ignores them"
+        found.append(finding("tokens-incomplete", text, "set trainable_token_indices to the tokens that were trained", rows))
+    if configuration.tokens and not rows:
+        text = "trainable_token_indices is set, but the file has no rows for it: PEFT starts from the model's"
+        found.append(finding("tokens-incomplete", text, "check that the file was saved whole"))
+    full = [tensor for tensor in others if tensor.name not in (*foreign, *rows)]
     if full:
         share = sum(size(tensor.dtype, tensor.shape) for tensor in full) / max(total, 1)
         names = [tensor.name for tensor in full]
-        text = (
-            f"{len(full)} tensors besides the factors, {100 * share:.0f} % of the file, trained in full or copied from the model"
-        )
-        text += f": {', '.join(names[:5])}"
-        found.append(finding("full-matrices", text, "they are not audited; leave out copies when you save", names, "note"))
+        text = f"{len(full)} tensor{'s' * (len(full) > 1)} besides the factors, {100 * share:.0f} % of the file, trained in full "
+        text += "or copied from the model: not audited"
+        found.append(finding("full-matrices", text, "leave out copies when you save", names, "note"))
     saved = [part for part in configuration.to_save if not any(f".{part}." in f".{tensor.name}" for tensor in others)]
     if saved:
-        text = f"{_of(len(saved), len(configuration.to_save), 'modules_to_save')} are not in the file: {', '.join(saved[:5])}"
+        text = f"the file lacks {_of(len(saved), len(configuration.to_save), 'modules_to_save')}"
         found.append(finding("target-without-tensors", text, "check that the file was saved whole", saved))
     return found
 
 
-def folder(path: Path) -> list[Finding]:
-    """Return findings on what else lies in the adapter's folder."""
+def folder(path: Path, used: str) -> list[Finding]:
+    """Return findings on what else lies in the adapter's folder than the weights that were used."""
     found = []
     try:
+        doubles = [name for name in NAMES if name != used and (path / name).exists()]
         pickles = sorted(entry.name for entry in path.glob("adapter_model.*") if entry.suffix in PICKLES)
         others = adapters_in(path)
     except OSError:
         return found
+    if doubles and used in NAMES:
+        text = f"{', '.join(doubles)} beside {used}, which alone was read"
+        found.append(finding("weights-beside", text, "audit each by its own path, and keep the one that is meant", doubles))
     if pickles:
         text = f"{', '.join(pickles)} beside the safetensors file: it was not read, and a loader may take it instead"
         found.append(finding("pickle-beside", text, "delete it, as reading a pickle can run any code", pickles))
@@ -233,7 +277,7 @@ def dead(modules: list[Module]) -> list[Finding]:
     if zero:
         factor = "A" if all(module.measured.top_B for module in zero) else "B"
         text = f"{factor} is zero in {_of(len(zero), total)}: the adapter does nothing there"
-        advice = "nothing if the adapter is untrained; otherwise check that training reached it and that it was saved whole"
+        advice = "normal before training; after it, check that training reached these modules and that the file was saved whole"
         level = "note" if len(zero) == total else "warning"
         found.append(finding("factor-zero", text, advice, [module.name for module in zero], level))
     partial = [module for module in modules if 0 < module.measured.rows < 0.5]
@@ -257,7 +301,7 @@ def against_model(pairs: list[Pair], shapes: dict[str, tuple], given: dict[str, 
     found = []
     missing = [pair.name for pair in pairs if (pair.key or pair.name) not in shapes]
     if missing:
-        text = f"{_of(len(missing), len(pairs))} are not in the model, so that loaders apply nothing there"
+        text = f"the model does not have {_of(len(missing), len(pairs))} of the adapter, so that loaders apply nothing there"
         ends = {}
         for name in shapes:
             ends.setdefault(".".join(name.split(".")[-4:]), name)
@@ -267,7 +311,7 @@ def against_model(pairs: list[Pair], shapes: dict[str, tuple], given: dict[str, 
     wrong = [name for name, shape in given.items() if name in shapes and shapes[name] != shape]
     if wrong:
         n, m = shapes[wrong[0]]
-        text = f"{_of(len(wrong), len(pairs))} have other shapes than the model: {wrong[0]} has n = {given[wrong[0]][0]} and "
+        text = f"the shapes of {_of(len(wrong), len(pairs))} are not the model's: {wrong[0]} has n = {given[wrong[0]][0]} and "
         text += f"m = {given[wrong[0]][1]}, the model {n} and {m}"
         found.append(finding("shapes-not-of-model", text, "load the model they were trained on", wrong))
     return found

@@ -10,7 +10,7 @@ from lorantk.auditing.experts import unstacked
 from lorantk.auditing.gguf import read_gguf
 from lorantk.auditing.image_formats import ALPHA, is_kohya, read_image_format
 from lorantk.auditing.mlx import is_mlx, read_mlx
-from lorantk.auditing.pairs import PREFIX, Pair, pair_tensors
+from lorantk.auditing.pairs import BIAS, PREFIX, Pair, pair_tensors, program
 from lorantk.auditing.report import Refused
 from lorantk.auditing.runtimes import runtimes
 from lorantk.auditing.safe_files import Found, adapters_in, read_object
@@ -63,19 +63,21 @@ def read_saved(found: Found) -> Saved:
     where = str(found.configuration)
     if is_mlx(header, content):
         return read_mlx(weights, header, content, where)
-    configuration = None if content is None else _configuration(content, where, folder)
+    configuration = None if content is None else _configuration(content, where, folder, header)
     if is_kohya(header) or configuration is None:
         saved = read_image_format(weights, header, texts)
         return saved if configuration is None else _with_unused(saved, configuration)
     saved = _read_peft(configuration, weights, header, places, texts)
-    return saved._replace(findings=[*saved.findings, *consistency.folder(folder)])
+    return saved._replace(findings=[*saved.findings, *consistency.folder(folder, weights.name)])
 
 
-def _configuration(content: dict, where: str, folder: Path) -> Configuration:
-    """Return PEFT's configuration; if it is of another method, the error names the adapters in the folders below."""
+def _configuration(content: dict, where: str, folder: Path, header: dict[str, Tensor]) -> Configuration:
+    """Return PEFT's configuration; if it is of another method, the error names that, and the adapters in the folders below."""
     try:
         return parse_configuration(content, where)
     except AuditError as error:
+        if "peft_type" not in content and (word := method(header) or program(header)):
+            raise AuditError(f"{where}: expected PEFT's configuration and factors, got {word}") from error
         others = adapters_in(folder) if content.get("peft_type") != "LORA" else []
         if not others:
             raise
@@ -85,7 +87,7 @@ def _configuration(content: dict, where: str, folder: Path) -> Configuration:
 def _with_unused(saved: Saved, configuration: Configuration) -> Saved:
     """Add to a file of another format what there is to say about a configuration of PEFT beside it."""
     other = [name for name, own in saved.given.items() if own.scale != configuration.alpha / own.rank]
-    text = f"the tensors have {saved.format}'s names, which PEFT does not load; its adapter_config.json is not used"
+    text = f"the tensors have {saved.format}'s names, which PEFT does not load; the adapter_config.json beside them is not used"
     if other:
         text += f", and declares alpha = {configuration.alpha:g} where the file has {saved.given[other[0]].alpha:g}"
     advice = "convert the file to PEFT's names, or remove the configuration"
@@ -100,8 +102,9 @@ def _read_peft(
     pairs, names = pair_tensors(header, weights, places)
     pairs = unstacked(configuration, [_with_blocks(pair, configuration) for pair in pairs])
     whole = [pair for pair in pairs if isinstance(pair, Pair)]
-    ranks = {pair.name: hits(configuration.ranks, pair.key or pair.name) for pair in whole} if configuration.ranks else {}
-    alphas = {pair.name: hits(configuration.alphas, pair.key or pair.name) for pair in whole} if configuration.alphas else {}
+    asked = _asked(whole)
+    ranks = {name: hits(configuration.ranks, asks) for name, asks in asked.items()} if configuration.ranks else {}
+    alphas = {name: hits(configuration.alphas, asks) for name, asks in asked.items()} if configuration.alphas else {}
     given = {pair.name: chosen(configuration, pair.name, ranks.get(pair.name), alphas.get(pair.name)) for pair in whole}
     magnitudes = [name for name in header if "lora_magnitude_vector" in name]
     own = {name: ALPHA.fullmatch(name) for name in names}
@@ -110,16 +113,20 @@ def _read_peft(
         for name, match in own.items()
         if match
     }
-    others = [header[name] for name in names if name not in magnitudes and not ALPHA.fullmatch(name)]
-    others = [tensor for tensor in others if not re.search(r"lora_(B.*\.bias|diag|velora|monteclora)", tensor.name)]
+    biases = [name for name in names if BIAS.fullmatch(name)]
+    apart = {*magnitudes, *biases}
+    others = [header[name] for name in names if name not in apart and not ALPHA.fullmatch(name)]
+    others = [tensor for tensor in others if not re.search(r"lora_(diag|velora|monteclora)", tensor.name)]
     total = sum(size(tensor.dtype, tensor.shape) for tensor in header.values())
     keys = [factor.tensor.name for pair in whole for factor in (pair.A, pair.B)]
     findings = [
         *consistency.declared(configuration, given),
         *consistency.conflicts(configuration, given, own, texts),
-        *consistency.unmatched(configuration, [pair.name for pair in whole if not pair.key], ranks, alphas),
+        *consistency.unmatched(configuration, [*{asked[pair.name]: None for pair in whole if not pair.key}], ranks, alphas),
         *consistency.names_that_do_not_load(keys),
         *consistency.options(configuration),
+        *consistency.start(configuration),
+        *consistency.biases(configuration, biases),
         *consistency.beside(configuration, others, magnitudes, total),
     ]
     plain = all(re.search(r"base_layer\.weight|norm", tensor.name) for tensor in others) and not magnitudes
@@ -136,7 +143,15 @@ def _read_peft(
         configuration.variants,
         configuration.remarks,
         configuration.rslora,
+        configuration.bias,
     )
+
+
+def _asked(pairs: list[Pair]) -> dict[str, str]:
+    """Return the name by which patterns and targets select each module: for the out_proj of attention, that of the attention."""
+    names = {pair.name for pair in pairs}
+    owners = {name: name.removesuffix(".base_layer.out_proj") for name in names}
+    return {pair.name: pair.key or (owner if (owner := owners[pair.name]) in names else pair.name) for pair in pairs}
 
 
 def _with_blocks(pair: Pair | Refused, configuration: Configuration) -> Pair | Refused:

@@ -16,7 +16,7 @@ from lorantk.auditing.errors import AuditError, quoted
 from lorantk.auditing.pairs import Factor, Pair
 from lorantk.auditing.report import Refused, Scales
 from lorantk.auditing.safe_files import regular
-from lorantk.auditing.saved import Saved, collect, experts, finding
+from lorantk.auditing.saved import Saved, collect, experts, finding, unknown
 from lorantk.auditing.tensors import NAME_LIMIT, Tensor, size
 
 HEADER_LIMIT = 8 * 2**20  # bytes; an adapter of 10 000 modules needs 2 MB
@@ -150,6 +150,7 @@ def read_gguf(path: Path) -> Saved:
         findings.append(finding("alpha-not-declared", text, "write adapter.lora.alpha", (), "note"))
     text = "GGUF does not say whether the adapter was trained with rsLoRA or alpha_pattern, which conversion from PEFT loses"
     findings.append(finding("scale-may-be-lost", text, "audit the folder of PEFT that it was made from", (), "note"))
+    findings += unknown(others)
     remarks = ()
     if "adapter.alora.invocation_tokens" in values:
         remarks = ("aLoRA acts on tokens from the invocation onwards: the order holds for their gradients",)

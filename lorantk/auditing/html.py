@@ -4,7 +4,7 @@ from html import escape
 
 from lorantk.auditing.drawings import spectrum, values
 from lorantk.auditing.report import Report
-from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, refusals, rows, verdict
+from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, refusals, rows, said, verdict
 
 STYLE = """
 .lorantk-audit{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:62rem}
@@ -38,13 +38,13 @@ def fragment(report: Report, every: bool = False, figures: str = "") -> str:
     where = f"{report.source}: {count} adapted module{'s' * (count > 1)}{kind}"
     parts = [f"<p><strong>{escape(verdict(report))}</strong></p><p>{escape(where)}</p>", held, figures]
     parts.append(_table(HEADER, [cells(row) for row in shown]))
-    for kind, remedies in advised(shown).items():
+    for kind, remedies in advised(shown, balances=report.balances).items():
         lines = [(", ".join(labels[:3]) + (" …" if len(labels) > 3 else ""), text) for text, labels in remedies.items()]
         parts.append(f"<p>What would bring modules into order {kind}:</p>" + _table((), lines, "words"))
-    said = [(entry.level, f"{entry.text}. {entry.advice[0].upper()}{entry.advice[1:]}.") for entry in report.consistency]
-    said += [("not audited", reason) for reason in refusals(report)]
-    if said:
-        parts.append("<p>What the files say besides:</p>" + _table((), said, "words"))
+    besides = [(entry.level, said(entry)) for entry in report.consistency]
+    besides += [("not audited", reason) for reason in refusals(report)]
+    if besides:
+        parts.append("<p>What the files say besides:</p>" + _table((), besides, "words"))
     notes = [f"{module.name}: {note}" for module in report.modules for note in module.notes]
     meanings = [f"{name}: {meaning}" for name, meaning in MEANINGS]
     items = "".join(f"<li>{escape(note)}</li>" for note in [*report.notes, *notes, *meanings])

@@ -10,17 +10,19 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from lorantk.auditing.configuration import VARIANTS, check_alpha, parse_configuration, settings
+from lorantk.auditing.configuration import REMARKS, VARIANTS, check_alpha, parse_configuration, settings
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.pairs import EMBEDDING, LINEAR, PREFIX, Pair, pair_tensors
+from lorantk.auditing.pairs import BIAS, EMBEDDING, LINEAR, PREFIX, Pair, pair_tensors
 from lorantk.auditing.report import Refused, Scales
 from lorantk.auditing.safe_files import parse_object
-from lorantk.auditing.saved import Saved, by_shape, collect, finding, other_methods, scalar
+from lorantk.auditing.saved import Saved, by_shape, collect, finding, other_methods, scalar, unknown
 from lorantk.auditing.tensors import Tensor
 
-# kohya: lora_unet_x_to_q.lora_down.weight; diffusers before PEFT: unet.x.processor.to_q_lora.down.weight, to_q.lora.down.weight
-KOHYA = re.compile(r"(?P<module>.+?)(\.lora_|[._]lora\.|\.lora_linear_layer\.)(?P<factor>down|up)\.weight")
+# kohya: lora_unet_x_to_q.lora_down.weight; diffusers before PEFT: unet.x.processor.to_q_lora.down.weight, to_q.lora.down.weight;
+# XLabs, whose module keeps its number: x.processor.qkv_lora1.down.weight
+KOHYA = re.compile(r"(?P<module>.+?)(\.lora_|[._]lora\.|\.lora_linear_layer\.|(?<=_lora[0-9])\.)(?P<factor>down|up)\.weight")
 ALPHA = re.compile(r"(?P<module>.+)\.alpha")
+MAGNITUDE = re.compile(r"\.(dora_scale|lora_magnitude_vector)(\.|$)")
 HEADER = "lora_adapter_metadata"  # diffusers' entry of the header
 ALPHAS = ("alpha", "lora_alpha", "ss_network_alpha")
 
@@ -54,7 +56,8 @@ def read_image_format(weights: Path, header: dict[str, Tensor], texts: dict[str,
     for tensor in others:
         if match := ALPHA.fullmatch(tensor.name):
             own[match["module"].removeprefix(PREFIX)] = scalar(tensor, weights)
-    others = [tensor for tensor in others if not ALPHA.fullmatch(tensor.name)]
+    biases = [tensor for tensor in others if BIAS.fullmatch(tensor.name)]
+    others = [tensor for tensor in others if not ALPHA.fullmatch(tensor.name) and tensor not in biases]
     configured = _configured(texts, weights)
     general = _general(texts, weights)
     given, scales, sources = {}, {}, Counter()
@@ -84,14 +87,17 @@ def read_image_format(weights: Path, header: dict[str, Tensor], texts: dict[str,
         given,
         "true" if kohya else "unknown",
         others,
-        _findings(pairs, given, own, general, sources, kohya),
+        _findings(pairs, given, own, general, sources, kohya)
+        + unknown([tensor for tensor in others if not MAGNITUDE.search(tensor.name)]),
         scales,
         variants=_variants(others, configured),
+        remarks=(REMARKS["lora_bias"],) if biases else (),
+        bias=bool(biases),
     )
 
 
 def _variants(others: list[Tensor], configured: dict) -> tuple[str, ...]:
-    dora = any(re.search(r"\.(dora_scale|lora_magnitude_vector)(\.|$)", tensor.name) for tensor in others)
+    dora = any(MAGNITUDE.search(tensor.name) for tensor in others)
     found = {VARIANTS["use_dora"]: None} if dora else {}
     for configuration in configured.values():
         found |= dict.fromkeys(configuration.variants)

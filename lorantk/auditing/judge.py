@@ -122,7 +122,7 @@ def _rounding(found: Measured, rounding: float) -> tuple[str, ...]:
     """Return a note if κ exceeds 1 by no more than storing the factors can have added."""
     if found.holds or found.value > 1 + rounding:
         return ()
-    excess = f"{found.value - 1:.1g}"
+    excess = f"{found.value - 1:.2g}"
     return (f"κ exceeds 1 by {excess}, no more than rounding to {found.dtype} does: it may have been 1 before it was stored",)
 
 

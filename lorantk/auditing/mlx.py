@@ -12,7 +12,7 @@ from lorantk.auditing.configuration import VARIANTS, Settings, check_alpha, chec
 from lorantk.auditing.errors import AuditError, quoted
 from lorantk.auditing.pairs import Factor
 from lorantk.auditing.report import Scales
-from lorantk.auditing.saved import Saved, collect, experts, finding, other_methods
+from lorantk.auditing.saved import Saved, collect, experts, finding, other_methods, unknown
 from lorantk.auditing.tensors import Tensor
 
 NAMES = re.compile(r"(?P<module>.+)\.lora_(?P<factor>[ab])")
@@ -58,5 +58,6 @@ def read_mlx(weights: Path, header: dict[str, Tensor], content: dict | None, whe
     given = {pair.name: Settings(rank, scale * rank, scale) for pair in pairs}
     variants = (VARIANTS["use_dora"],) if kind == "dora" or magnitudes else ()
     others = [tensor for tensor in others if tensor.name not in magnitudes]
+    findings += unknown(others)
     scales = {name: Scales(mlx=scale) for name in given}
     return Saved("MLX", weights, None, pairs, given, "true", others, findings, scales, variants)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 from lorantk.auditing.errors import AuditError, quoted
 from lorantk.auditing.report import Refused
+from lorantk.auditing.safe_files import natural
 from lorantk.auditing.tensors import Tensor, read_tensor, size
 
 PREFIX = "base_model.model."
@@ -17,12 +19,35 @@ RANK_LIMIT = 4096  # spectra of r × r matrices: seconds and half a gigabyte for
 # PEFT drops the adapter's name when it saves; files written by other means may keep it: lora_A.default.weight.
 LINEAR = re.compile(r"(?P<module>.+)\.lora_(?P<factor>[AB])(\.(?P<adapter>[^.]+))?\.weight")
 EMBEDDING = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<factor>[AB])(\.(?P<adapter>[^.]+))?")
+BIAS = re.compile(r"(?P<module>.+)\.lora_B(\.[^.]+)?\.bias")
 # What PEFT saves beside A and B: biases, DoRA's magnitudes, KaSA's diagonals, what VeLoRA and MonteCLoRA keep.
 BESIDE = re.compile(
     r".+\.(lora_B(\.[^.]+)?\.bias|lora_magnitude_vector(\.[^.]+)?(\.weight)?|lora_diag(\.[^.]+)?"
     r"|lora_velora_embed(\.[^.]+)?|lora_monteclora_sampler\..+)"
 )
 SHARDS = "DeepSpeed ZeRO-3 or FSDP shards that were not gathered before saving leave such files; save the gathered weights"
+
+
+# Names under which other programs save A and B, or by which one sees why there are none.
+PROGRAMS = {
+    r"\.lora_[ab]\.weight$": "torchtune's own names; the adapter_model.safetensors that it writes has PEFT's",
+    r"\.adapter\.linear_(in|out)\.weight$": "NeMo's own names; export the adapter to PEFT's format",
+    r"[^.]\.[AB]$": "mlx-vlm's A and B, whose scale is alpha in some of its versions and alpha/r in others",
+    r"(?<!lora)_[AB]\.weight$": "names without lora_, which an early PEFT leaves if an adapter is called lora; put lora_ back in",
+    r"(^|\.)_?flat_param": f"flat parameters: {SHARDS}",
+}
+
+
+def program(names: Collection[str]) -> str | None:
+    """Return the names that other programs give to A and B, if these are such."""
+    return next((word for mark, word in PROGRAMS.items() if any(re.search(mark, name) for name in names)), None)
+
+
+def nothing(names: Collection[str]) -> str:
+    """Return what a file without factors holds, for messages."""
+    if word := program(names):
+        return word
+    return f"none of {len(names)} tensors, such as {quoted(next(iter(names)))}" if names else f"a file without tensors ({SHARDS})"
 
 
 class Factor(NamedTuple):
@@ -107,12 +132,6 @@ class Pair(NamedTuple):
     stack: int = 1
 
 
-def natural(name: str) -> list:
-    """Return a key that sorts ``layers.2`` before ``layers.10``."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part[:30]), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts]
-
-
 def paired(name: str, factors: dict[str, Factor], where: str) -> Pair | Refused:
     """Return the pair of a module's factors, named ``A``, ``B``, ``embedding A`` and ``embedding B``, or why there is none."""
     if factors.keys() == {"embedding A", "embedding B"}:
@@ -154,12 +173,13 @@ def pair_tensors(
             text = "a scale of its own: the stored numbers are not the weights, and how to apply it is not declared"
             raise AuditError(f"{path}: tensor {quoted(key)}: expected factors that are stored as they are, got {text}")
         elif re.search(r"lora[_.]", key.rpartition("modules_to_save")[2]) and not BESIDE.fullmatch(key):
-            raise AuditError(f"{path}: tensor {quoted(key)}: expected a PEFT name such as MODULE.lora_A.weight, got another")
+            word = program([key]) or "another"
+            raise AuditError(f"{path}: tensor {quoted(key)}: expected a PEFT name such as MODULE.lora_A.weight, got {word}")
         else:
             others.append(key)
     if not found:
-        reason = f"none of {len(header)} tensors" if header else f"a file without tensors ({SHARDS})"
-        raise AuditError(f"{path}: expected tensors called MODULE.lora_A.weight and MODULE.lora_B.weight, got {reason}")
+        expected = "expected tensors called MODULE.lora_A.weight and MODULE.lora_B.weight"
+        raise AuditError(f"{path}: {expected}, got {nothing(header)}")
     return [paired(name, found[name], str(path)) for name in sorted(found, key=natural)], others
 
 
@@ -196,10 +216,13 @@ def check_shapes(pair: Pair, rank: int) -> tuple[int, int]:
     sizes = {"linear": (2,), "expert": (2,), "embedding": (2,), "convolution": (3, 4, 5)}[pair.kind]
     if len(A) not in sizes or A[0] != rank:
         at = f"{pair.A.path}: tensor {quoted(pair.A.tensor.name)}"
-        raise AuditError(f"{at}: expected shape ({rank}, n) as configured, got {list(A)}")
+        raise AuditError(f"{at}: expected rank {rank} as configured, so shape ({rank}, n), got {list(A)}")
     if len(B) != len(A) or B[1] != rank or set(B[2:]) > {1}:
         at = f"{pair.B.path}: tensor {quoted(pair.B.tensor.name)}"
-        raise AuditError(f"{at}: expected shape (m, {rank}) as configured, got {list(B)}")
+        if pair.kind == "convolution" and len(B) == len(A) and 0 < B[1] < rank and rank % B[1] == 0:
+            got = f"one of {rank // B[1]} groups, on each of which B acts by itself: the theorems compare with a full matrix"
+            raise AuditError(f"{at}: expected a convolution of one group, got {got}")
+        raise AuditError(f"{at}: expected rank {rank} as configured, so shape (m, {rank}), got {list(B)}")
     if A[0] % pair.A.blocks or B[0] % pair.B.blocks:
         raise AuditError(f"{at}: expected a size that the number of blocks divides, got {list(A)} and {list(B)}")
     return math.prod(A[1:]), B[0]

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-SCHEMA = "1.0"  # of the JSON, see schema.json; the first number changes when something is renamed or removed
+SCHEMA = "1.1"  # of the JSON, see schema.json; the first number changes when something is renamed or removed
 
 
 class Condition(NamedTuple):
@@ -220,7 +220,10 @@ class Overall(NamedTuple):
 
 
 class Report(NamedTuple):
-    """An audit; `to_dict` gives what ``lorantk audit --json`` prints."""
+    """An audit; `to_dict` gives what ``lorantk audit --json`` prints.
+
+    `balances` says whether ``lorantk balance`` can write a copy of the adapter with balanced factors.
+    """
 
     source: str
     form: str
@@ -231,6 +234,7 @@ class Report(NamedTuple):
     consistency: tuple[Finding, ...]
     notes: tuple[str, ...]
     robustness: str
+    balances: bool = False
 
     def to_dict(self) -> dict:
         """Return the report as a JSON object; `schema.json` beside this module describes it."""

@@ -18,7 +18,7 @@ from lorantk.auditing.experts import of_stack
 from lorantk.auditing.judge import Question, Shape, judge
 from lorantk.auditing.report import Refused, Report
 from lorantk.auditing.safe_files import WEIGHTS, find
-from lorantk.auditing.selection import Selection, Target, select
+from lorantk.auditing.selection import UNMATCHED, Selection, Target, select
 from lorantk.auditing.shared import shared_matrices
 from lorantk.auditing.starts import begin_of, check_init, start
 from lorantk.auditing.summary import summarise
@@ -149,8 +149,8 @@ def audit_configuration(path, *, model=None, features=None, features_out=None, d
     where = configuration.where
     word = check_init(configuration.init, where)
     if (model is None) == (features is None):
-        text = f"expected either a model or features, as there is no {WEIGHTS} and the configuration has no shapes"
-        raise AuditError(f"{where}: {text}, got both or neither")
+        text = f"expected either a model or features, as a configuration without {WEIGHTS} gives no shapes"
+        raise AuditError(f"{where}: {text}, got {'neither' if model is None else 'both'}")
     if model is not None:
         if features_out is not None:
             raise AuditError(f"{where}: expected no features_out with a model, which already gives the shapes")
@@ -166,7 +166,7 @@ def audit_configuration(path, *, model=None, features=None, features_out=None, d
         selection = Selection([Target(shape, shape.name)], {}, configuration)
     configuration, question = selection.configuration, question._replace(layers=len(selection.targets))
     modules, texts, scales, keys = [], {}, {}, []
-    for shape, key, stack, _, caveat in selection.targets:
+    for shape, key, stack, caveat in selection.targets:
         given = scales[shape.name] = settings(configuration, key)
         keys.append(key)
         _check_outputs(word, shape.features_out)
@@ -182,7 +182,8 @@ def audit_configuration(path, *, model=None, features=None, features_out=None, d
     findings = [*consistency.declared(configuration, scales), *consistency.options(configuration)]
     if model is not None:
         ranks, alphas = ({key: hits(patterns, key) for key in keys} for patterns in (configuration.ranks, configuration.alphas))
-        findings += consistency.unmatched(configuration, keys, ranks, alphas, saved=False)
+        present = [name for name, reason in selection.refused.items() if reason != UNMATCHED]
+        findings += consistency.unmatched(configuration, keys, ranks, alphas, saved=False, refused=present)
     findings = (*findings, *shared_matrices(selection.shared, modules))
     return Audit(*summarise(where, "configuration", modules, notes, refused=refused, consistency=findings))
 

@@ -1,7 +1,9 @@
 """Find an adapter's files, open them only if that is safe, and read JSON strictly and within bounds."""
 
+import codecs
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +17,7 @@ INDEX = f"{WEIGHTS}.index.json"
 NAMES = (WEIGHTS, INDEX, "adapters.safetensors", "pytorch_lora_weights.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 JSON_LIMIT = 32 * 2**20  # bytes; an adapter of 10 000 modules needs 3 MB
+KEY_LIMIT = 2**17  # characters in which an error looks for the key of a NaN
 NEAR_LIMIT = 10_000  # entries of a folder that are looked at, to say what lies near
 
 
@@ -89,6 +92,11 @@ def _find(path: Path) -> Found:
         if weights is None:
             for pickle in sorted(path.glob("adapter_model.*")):
                 refuse_pickle(pickle)
+            if shards := sorted(entry.name for entry in path.glob("adapter_model-*-of-*.safetensors")):
+                raise AuditError(f"{path}: expected {INDEX} beside {shards[0]}, which is one of several files, got none")
+            if _there(path / "adapters.npz"):
+                reason = "an early mlx-lm wrote it; save the adapter with a newer one"
+                raise AuditError(f"{path}: expected adapters.safetensors, got adapters.npz ({reason})")
             if not _there(path / CONFIGURATION):
                 raise AuditError(f"{path}: expected {WEIGHTS} and {CONFIGURATION}, got neither{near(path)}")
     elif path.suffix == ".safetensors":
@@ -109,6 +117,12 @@ def _find(path: Path) -> Found:
     return Found(configuration and regular(configuration, folder), weights)
 
 
+def natural(name: str) -> list:
+    """Return a key that sorts ``layers.2`` before ``layers.10``."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part[:30]), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts]
+
+
 def adapters_in(folder: Path) -> list[str]:
     """Return the names of the folders just below `folder` that hold an adapter."""
     found = []
@@ -117,7 +131,7 @@ def adapters_in(folder: Path) -> list[str]:
             break
         if entry.is_dir(follow_symlinks=False) and any(_there(Path(entry) / name) for name in (CONFIGURATION, *NAMES)):
             found.append(entry.name)
-    return sorted(found)
+    return sorted(found, key=natural)
 
 
 def near(folder: Path) -> str:
@@ -138,15 +152,30 @@ def near(folder: Path) -> str:
 
 def _no_repeats(pairs):
     """Return a JSON object as a dict; a repeated key is an error."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key appears twice")
+    found = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {quoted(key)} appears twice")
+        found[key] = value
     return found
 
 
-def _no_constant(name):
-    """Refuse NaN and the infinities, which are not JSON."""
-    raise ValueError(f"{name} is not a JSON number")
+def _text(content: bytes) -> str:
+    """Return the text of a JSON file, which is in UTF-8 without a byte order mark."""
+    if content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        kind = "UTF-8 with a byte order mark" if content.startswith(codecs.BOM_UTF8) else "UTF-16"
+        raise ValueError(f"{kind} where UTF-8 without a mark is needed: save it anew")
+    return content.decode("utf-8")
+
+
+def _no_constants(text: str):
+    """Return what refuses NaN and the infinities, which are not JSON, and names the key of the first of them."""
+
+    def refuse(name):
+        key = re.search(rf'("(?:[^"\\]|\\.){{0,200}}")\s{{0,99}}:\s{{0,99}}{name}\b', text[:KEY_LIMIT])
+        raise ValueError(f"{name}{f' as {key[1]}' if key else ''}, which is no JSON number")
+
+    return refuse
 
 
 def parse_object(content: bytes, where: str) -> dict:
@@ -158,9 +187,10 @@ def parse_object(content: bytes, where: str) -> dict:
         Anything other than one JSON object in UTF-8 without repeated keys, NaN or infinities.
     """
     try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+        text = _text(content)
+        value = json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constants(text))
     except (ValueError, RecursionError) as error:
-        raise AuditError(f"{where}: expected JSON, got: {quoted(str(error))}") from error
+        raise AuditError(f"{where}: expected JSON, got: {error}") from error
     if not isinstance(value, dict):
         raise AuditError(f"{where}: expected a JSON object, got {type(value).__name__}")
     return value

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from lorantk.auditing.configuration import Configuration, Settings, check_alpha, scale_of
 from lorantk.auditing.errors import AuditError, quoted
 from lorantk.auditing.experts import EXPERTS_LIMIT
-from lorantk.auditing.pairs import Factor, Pair, natural, paired
+from lorantk.auditing.pairs import Factor, Pair, nothing, paired
 from lorantk.auditing.report import NAMED, Finding, Refused, Scales
+from lorantk.auditing.safe_files import natural
 from lorantk.auditing.tensors import Tensor, read_tensor
 
 # Tensors by which other methods, and LoRA in other forms, are recognised.
@@ -20,9 +21,11 @@ METHODS = {
     r"\.lora_E(\.|$)": "AdaLoRA, which puts a trained diagonal between B and A",
     r"vera_(lambda|A|B)": "VeRA, whose A and B are random and shared",
     r"\bxlora|internal_xlora": "X-LoRA, which routes between adapters",
-    r"\.b?oft_|\.hra_u|\.randlora_|\.vblora_": "a method other than LoRA",
+    r"\.b?oft_": "OFT, which rotates W₀",
+    r"\.hra_u|\.randlora_|\.vblora_": "a method other than LoRA",
     r"\.ia3_l": "IA³, which rescales activations",
     r"prompt_embeddings|prompt_encoder": "prompt tuning",
+    r"^lora_controlnet$": "Control-LoRA, which also changes matrices in full",
 }
 ANY = re.compile("|".join(METHODS))
 
@@ -48,7 +51,7 @@ class Saved(NamedTuple):
         What its reader found.
     scales
         The scale of each module in each runtime, by name.
-    variants, remarks, rslora
+    variants, remarks, rslora, bias
         As in `lorantk.auditing.configuration.Configuration`.
     """
 
@@ -64,11 +67,21 @@ class Saved(NamedTuple):
     variants: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     rslora: bool = False
+    bias: bool = False
 
 
 def finding(id: str, text: str, advice: str, names=(), level: str = "warning") -> Finding:
     """Return a finding; of its names, only the first ones are kept."""
     return Finding(id, level, text, advice, tuple(names)[:NAMED])
+
+
+def unknown(others: list[Tensor]) -> list[Finding]:
+    """Return a finding on tensors of which the audit does not know what they do."""
+    if not others:
+        return []
+    text = f"not audited: {len(others)} tensor{'s' * (len(others) > 1)} besides the factors"
+    advice = "find out what is in them: full matrices and norms add to the update of the factors, a scalar may rescale it"
+    return [finding("tensors-unknown", text, advice, [tensor.name for tensor in others])]
 
 
 def method(names) -> str | None:
@@ -124,7 +137,7 @@ def other_methods(pairs: list, others: list[Tensor], path: Path) -> tuple[list[P
         if word:
             foreign.setdefault(re.split(r"\.(?=[^.]*_|lora_mid)", tensor.name)[0], word)
     if not pairs:
-        word = next(iter(foreign.values()), None) or f"none of {len(others)} tensors"
+        word = next(iter(foreign.values()), None) or nothing([tensor.name for tensor in others])
         raise AuditError(f"{path}: expected the factors A and B of LoRA, got {word}")
     kept = [tensor for tensor in others if method([tensor.name]) is None]
     spoilt = [Refused(name, f"{path}: expected the factors A and B of LoRA, got {word}") for name, word in foreign.items()]

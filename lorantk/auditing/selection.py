@@ -46,8 +46,6 @@ class Target(NamedTuple):
         The name by which patterns give its rank and α.
     stack
         Number of experts whose factors are stacked with its own.
-    weight
-        Name of the tensor W₀, the same for modules that share it; None for an expert.
     caveat
         What n and m rest on, if the model does not give them.
     """
@@ -55,7 +53,6 @@ class Target(NamedTuple):
     shape: Shape
     key: str
     stack: int = 1
-    weight: str | None = None
     caveat: str = ""
 
 
@@ -236,7 +233,7 @@ def _refusal(configuration: Configuration, model: Model, name: str, part: Part) 
 def _adapted(name: str, part: Part) -> list[Target]:
     """Return the adapted matrices of one module: two of multi-head attention, otherwise one."""
     kind = "linear" if part.kind == "attention" else part.kind
-    found = [Target(Shape(name, kind, part.features_in, part.features_out), name, 1, part.weight, part.caveat)]
+    found = [Target(Shape(name, kind, part.features_in, part.features_out), name, 1, part.caveat)]
     if part.kind == "attention":
         out = Shape(f"{name}.out_proj", "linear", part.features_in, part.features_in)
         found.append(Target(out, name))
@@ -291,17 +288,33 @@ def _unmatched(configuration: Configuration, parts: Iterable[str], parameters: I
     return found
 
 
-def shapes(configuration: Configuration | None, model: Model) -> dict[str, tuple[int, int] | None]:
+def replicated(configuration: Configuration | None, model: Model) -> Model:
+    """Return a model with the layers that `layer_replication` makes in place of its own."""
+    if configuration is None or not configuration.replication:
+        return model
+    parts, parameters = (
+        _replicated(names, configuration.replication, configuration.where) for names in (model.parts, model.parameters)
+    )
+    return model._replace(parts=parts, parameters=parameters)
+
+
+def sharing(model: Model, adapted: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the modules of a model that use one matrix W₀, for each matrix of which a user is adapted."""
+    users: dict[str, list[str]] = {}
+    for name, part in model.parts.items():
+        if part.weight is not None:
+            users.setdefault(part.weight, []).append(name)
+    weights = {model.parts[name].weight for name in adapted if name in model.parts}
+    return tuple(tuple(names) for weight, names in users.items() if len(names) > 1 and weight in weights)
+
+
+def shapes(model: Model) -> dict[str, tuple[int, int] | None]:
     """Return n and m of every matrix that a saved adapter can have factors for, by name; None where they are not known."""
-    parts, parameters = model.parts, model.parameters
-    if configuration is not None and configuration.replication:
-        parts = _replicated(parts, configuration.replication, configuration.where)
-        parameters = _replicated(parameters, configuration.replication, configuration.where)
     found: dict[str, tuple[int, int] | None] = {}
-    for name, (shape, transposed) in parameters.items():
+    for name, (shape, transposed) in model.parameters.items():
         if len(shape) == 3:
             found[name] = None if transposed is None else (shape[1], shape[2]) if transposed else (shape[2], shape[1])
-    for name, part in parts.items():
+    for name, part in model.parts.items():
         if part.kind in ADAPTABLE:
             found |= {target.shape.name: target.shape[2:] for target in _adapted(name, part)}
             if part.kind == "attention":  # as PEFT saves it
@@ -319,10 +332,8 @@ def select(configuration: Configuration, model: Model) -> Selection:
     AuditError
         Settings that PEFT refuses as a whole, or an invalid expression.
     """
-    parts, parameters = model.parts, model.parameters
-    if configuration.replication:
-        parts = _replicated(parts, configuration.replication, configuration.where)
-        parameters = _replicated(parameters, configuration.replication, configuration.where)
+    copied = replicated(configuration, model)
+    parts, parameters = copied.parts, copied.parameters
     configuration, tied = _prepared(configuration, model, parts)
     targets, refused, chosen = [], {}, {}
     tokens, is_target = _token_layers(configuration, model, parts), matcher(configuration)
@@ -348,10 +359,4 @@ def select(configuration: Configuration, model: Model) -> Selection:
         refused |= dict.fromkeys(missing, UNMATCHED)
     elif missing:
         notes.append(f"targets that match nothing in the model: {', '.join(missing[:5])}")
-    users: dict[str, list[str]] = {}
-    for name, part in parts.items():
-        if part.weight is not None:
-            users.setdefault(part.weight, []).append(name)
-    adapted = {target.weight for target in targets}
-    shared = tuple(tuple(names) for weight, names in users.items() if len(names) > 1 and weight in adapted)
-    return Selection(targets, refused, configuration, shared, tuple(notes))
+    return Selection(targets, refused, configuration, sharing(copied, chosen), tuple(notes))

@@ -45,7 +45,7 @@ class Start(NamedTuple):
 
 
 ZERO, MEASURED, ORTHONORMAL = Factor("zero", 0.0), Factor("measured"), Factor("orthonormal")
-FROM_WEIGHTS = "W₀ is changed and A and B come from it; B ≠ 0, so no law of a random A applies: audit the saved A and B"
+FROM_WEIGHTS = "W₀ is changed and A and B come from it; B ≠ 0, so no law of a random A applies: only the saved A and B decide"
 
 
 def expected_top(factor: Factor, rank: int, width: int) -> float | None:
@@ -125,7 +125,7 @@ def start(word: str, rank: int, features: int, *, variance: float | None = None,
         "loftq": f"LoftQ: {FROM_WEIGHTS}",
         "lora_ga": f"LoRA-GA: {FROM_WEIGHTS}",
     }
-    pissa = f"PiSSA: {FROM_WEIGHTS}; its factors are balanced, s²(‖A‖² + ‖B‖²) = 2s‖W₀‖"
+    pissa = f"PiSSA: {FROM_WEIGHTS}; its factors start balanced, s²(‖A‖² + ‖B‖²) = 2s‖W₀‖"
     return Start(MEASURED, MEASURED, False, text.get(word, pissa))
 
 

@@ -49,6 +49,7 @@ def summarise(
     format: str | None = None,
     refused: tuple[Refused, ...] = (),
     consistency: tuple[Finding, ...] = (),
+    balances: bool = False,
 ) -> Report:
     """Return the report on judged modules: the counts, the worst module, and outliers with a note on each."""
     outliers = _outliers(modules)
@@ -69,4 +70,4 @@ def summarise(
         parameters=sum(sizes) if len(sizes) == len(modules) and not refused else None,
         outliers=tuple(outliers),
     )
-    return Report(source, form, format, tuple(modules), refused, overall, consistency, tuple(notes), ROBUSTNESS)
+    return Report(source, form, format, tuple(modules), refused, overall, consistency, tuple(notes), ROBUSTNESS, balances)

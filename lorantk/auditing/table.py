@@ -4,7 +4,7 @@ import math
 import re
 from typing import NamedTuple
 
-from lorantk.auditing.report import Module, Remedy, Report
+from lorantk.auditing.report import Finding, Module, Remedy, Report
 from lorantk.auditing.summary import deciding
 
 HEADER = ("module", "type", "r", "α", "n", "s", "variance", "at start", "c", "saved κ", "balanced", "dim", "order")
@@ -56,9 +56,20 @@ def refusals(report: Report) -> list[str]:
     return [f"{text} (×{len(reasons)})" if len(reasons) > 1 else reasons[0] for text, reasons in texts.items()]
 
 
+def said(entry: Finding) -> str:
+    """Return a finding in words: what was found, the first names that it is about, and what to do."""
+    names = ", ".join(entry.names[:3]) + (", …" if len(entry.names) > 3 else "")
+    text = entry.text
+    if names and not any(name in text for name in entry.names):
+        text = f"{text[:-1]}; {names})" if text.endswith(")") else f"{text} ({names})"
+    return f"{text}. {entry.advice[0].upper()}{entry.advice[1:]}."
+
+
 def number(value: float | None) -> str:
-    """Return a number with three digits, or a dash."""
-    return "–" if value is None else f"{value:.3g}"
+    """Return a number with three digits, all of them before the point if it is at least 1000, or a dash."""
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -84,20 +95,25 @@ def cells(row: Row) -> tuple[str, ...]:
 KEEPS, SHRINKS, STARTS = "without changing the model", "by changing the model", "before training"
 
 
-def advice(module: Module) -> dict[str, str]:
+def _alpha(bound: float) -> str:
+    """Return a bound on α in words; its sign is that of the update and affects no condition."""
+    return f"{'α' if bound > 0 else '|α|'} ≤ {at_most(abs(bound))}"
+
+
+def advice(module: Module, *, balances: bool) -> dict[str, str]:
     """Return what would bring a module into order, under `KEEPS`, `SHRINKS` and `STARTS`."""
     remedy: Remedy = module.remedy
     found = {}
     if remedy.after_training == "balance":
-        found[KEEPS] = "balanced factors of the same update are in order: lorantk balance"
+        found[KEEPS] = f"balanced factors of the same update are in order{': lorantk balance' * balances}"
     if remedy.after_training == "scale":
-        bound = f"α ≤ {at_most(remedy.alpha)}"
-        found[KEEPS] = f"balanced factors of the same update are in order once {bound}: lorantk balance --in-order"
+        command = ": lorantk balance --in-order" * balances
+        found[KEEPS] = f"balanced factors of the same update are in order once {_alpha(remedy.alpha)}{command}"
     if remedy.shrink is not None:
-        frozen = ", as B is frozen and cannot be balanced: κ = s², so s must be below 1" if not remedy.after_training else ""
-        found[SHRINKS] = f"α ≤ {at_most(remedy.shrink)} with these factors, for a smaller update{frozen}"
+        frozen = "" if remedy.after_training else ": B is frozen, so κ = s² and only |s| < 1 helps"
+        found[SHRINKS] = f"{_alpha(remedy.shrink)} with these factors, for a smaller update{frozen}"
     parts = {
-        "alpha": remedy.alpha is not None and f"α ≤ {at_most(remedy.alpha)}",
+        "alpha": remedy.alpha is not None and _alpha(remedy.alpha),
         "rank": remedy.rank is not None and f"r ≥ {remedy.rank} at the same α",
         "rank_at_scale": remedy.rank_at_scale is not None and f"r ≤ {remedy.rank_at_scale} at the same s",
         "variance": remedy.variance is not None and f"variance of A ≤ {at_most(remedy.variance)}",
@@ -111,11 +127,17 @@ def advice(module: Module) -> dict[str, str]:
     return {STARTS: "; or ".join(texts)} if texts else {}
 
 
-def advised(shown: list[Row]) -> dict[str, dict[str, list[str]]]:
-    """Return all advice, by its kind and then by its text, with the labels of the rows that it is for."""
+def advised(shown: list[Row], *, balances: bool) -> dict[str, dict[str, list[str]]]:
+    """Return all advice, by its kind and then by its text, with the labels of the rows that it is for.
+
+    Parameters
+    ----------
+    shown, balances
+        The rows, and whether `lorantk balance` can write a copy of the adapter.
+    """
     found = {}
     for row in shown:
-        for kind, text in advice(row.module).items():
+        for kind, text in advice(row.module, balances=balances).items():
             found.setdefault(kind, {}).setdefault(text, []).append(row.label)
     return {kind: found[kind] for kind in (KEEPS, SHRINKS, STARTS) if kind in found}
 

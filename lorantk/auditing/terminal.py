@@ -7,11 +7,12 @@ import textwrap
 import time
 
 from lorantk.auditing.report import Report
-from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, refusals, rows, verdict
+from lorantk.auditing.table import HEADER, MARKS, MEANINGS, advised, cells, findings, refusals, rows, said, verdict
 
 COLOURS = {True: "32", False: "31", None: "33"}  # green, red, yellow; the words say the same
 ROWS = 40
 WIDTH = 80
+SHORTEST = 16  # characters of a name that a narrow terminal keeps
 DROPPED = ("dim", "variance", "c", "balanced", "at start")  # columns that a narrow terminal does without, the first first
 
 
@@ -44,17 +45,28 @@ def _widths(table: list[list[str]]) -> list[int]:
 
 
 def _fitted(table: list[list[str]]) -> tuple[list[list[str]], list[str]]:
-    """Return a table without the columns for which the terminal is too narrow, and their names; `COLUMNS` sets the width."""
-    room, dropped = shutil.get_terminal_size((WIDTH, 0)).columns, []
-    for name in DROPPED:
+    """Return a table that fits the terminal, and what was left out of it: columns, then the beginnings of long names.
+
+    `COLUMNS` sets the width.
+    """
+    room, left_out = shutil.get_terminal_size((WIDTH, 0)).columns, []
+
+    def excess() -> int:
         widths = _widths(table)
-        if sum(widths) + 2 * (len(widths) - 1) <= room:
+        return sum(widths) + 2 * (len(widths) - 1) - room
+
+    for name in DROPPED:
+        if excess() <= 0:
             break
         if name in table[0]:
             at = table[0].index(name)
             table = [line[:at] + line[at + 1 :] for line in table]
-            dropped.append(name)
-    return table, dropped
+            left_out.append(name)
+    if (over := excess()) > 0:
+        width = max(_widths(table)[0] - over, SHORTEST)
+        table = [[line[0] if len(line[0]) <= width else f"…{line[0][1 - width :]}", *line[1:]] for line in table]
+        left_out.append("the beginnings of names")
+    return table, left_out
 
 
 def render(report: Report, colour: bool = False, every: bool = False) -> str:
@@ -74,7 +86,7 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
     table = [HEADER, *[cells(row) for row in shown]]
     empty = [column for column in range(len(HEADER)) if all(line[column] == "–" for line in table[1:])]
     table = [[cell for column, cell in enumerate(line) if column not in empty] for line in table]
-    table, dropped = _fitted(table)
+    table, left_out = _fitted(table)
     widths = _widths(table)
     out = [_paint(line, "1", colour) for line in textwrap.wrap(verdict(report), WIDTH)]
     count, kind = report.overall.modules, f", {report.format}" if report.format else ""
@@ -83,8 +95,8 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
         padded = [line[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]]
         code = "1" if row is None else COLOURS[row.module.order]
         out.append("  ".join(padded[:-1] + [_paint(padded[-1], code, colour)]))
-    if dropped:
-        out += ["", _wrapped(f"columns left out for want of width: {', '.join(dropped)}; COLUMNS=140 or --json shows them", "")]
+    if left_out:
+        out += ["", _wrapped(f"left out for want of width: {', '.join(left_out)}; COLUMNS=140 or --json shows them", "")]
     if len(shown) < len(every_row):
         out.append(f"… and {len(every_row) - len(shown)} further rows: --all shows every module")
     out += ["", "The order LoRA ⪯ full fine-tuning holds"]
@@ -93,14 +105,14 @@ def render(report: Report, colour: bool = False, every: bool = False) -> str:
         out.append(textwrap.fill(f"  {name:24}{mark:4}{text}", WIDTH, subsequent_indent=" " * 30))
         if mark:
             out[-1] = out[-1].replace(f"{mark:4}", _paint(f"{mark:4}", COLOURS[holds], colour), 1)
-    for kind, remedies in advised(every_row).items():
+    for kind, remedies in advised(every_row, balances=report.balances).items():
         out += ["", f"What would bring modules into order {kind}"]
         for text, labels in list(remedies.items())[:ROWS]:
             more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
             out.append(_wrapped(f"{', '.join(labels[:3])}{more}: {text}", "  "))
     if report.consistency or report.refused:
         out += ["", "What the files say besides"]
-        out += [_wrapped(f"{entry.text}. {entry.advice[0].upper()}{entry.advice[1:]}.", "  ") for entry in report.consistency]
+        out += [_wrapped(said(entry), "  ") for entry in report.consistency]
         spoilt = [entry.reason for entry in report.refused] if every else refusals(report)
         out += [_wrapped(f"not audited: {reason}", "  ") for reason in (spoilt if every else spoilt[:ROWS])]
         if len(spoilt) > ROWS and not every:

@@ -89,7 +89,7 @@ def test_modules_without_an_update_are_left_alone(tmp_path):
         ({"use_dora": True}, "expected plain LoRA, .* got: DoRA"),
         ({"lora_bias": True}, "expected plain LoRA, .* got: lora_bias"),
         ({"init_lora_weights": "mica"}, "MiCA, which freezes B: lower alpha instead"),
-        ({"rank_pattern": {"q": 8}}, r"expected shape \(8, n\)"),
+        ({"rank_pattern": {"q": 8}}, r"expected rank 8 as configured, so shape \(8, n\)"),
     ],
 )
 def test_what_cannot_be_balanced_is_refused_and_nothing_is_written(options, message, tmp_path):

@@ -5,12 +5,16 @@ import math
 
 import numpy as np
 import pytest
+from auditing import headers
 from auditing.written import adapter, factors, safetensors
 
 from lorantk import audit_adapter, audit_configuration
 
 A, B = factors(B=0.1)
 Q = "layers.0.q"
+
+
+TIED = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "tie_word_embeddings": True}
 
 
 def found(folder):
@@ -51,7 +55,7 @@ def test_a_pattern_that_matches_nothing_is_named(pattern, scale, dead, tmp_path)
 def test_a_dead_rank_pattern_is_named_and_the_general_rank_holds(tmp_path):
     folder = trained(tmp_path, {"rank_pattern": {"layers.9.q": 16}})
     assert only(audit_adapter(folder)).rank == 4
-    assert "rank_pattern match no module" in found(folder)["pattern-unmatched"].text
+    assert "no module matches 1 of 1 entries of rank_pattern" in found(folder)["pattern-unmatched"].text
 
 
 def test_two_patterns_on_one_module_lose_their_order_when_saved(tmp_path):
@@ -137,8 +141,8 @@ def test_targets_without_tensors_and_tensors_without_a_target(tmp_path):
     assert entry.names == ("lm_head",)
     entry = found(trained(tmp_path / "e", {"layers_to_transform": [0, 7]}))["target-without-tensors"]
     assert entry.names == ("7",)
-    for targets in ("all-linear", None):
-        assert found(trained(tmp_path / str(targets), {"target_modules": targets})) == {}
+    assert found(trained(tmp_path / "all", {"target_modules": "all-linear"})) == {}
+    assert found(trained(tmp_path / "none", {"target_modules": None})).keys() == {"targets-not-declared"}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,8 @@ def test_targets_without_tensors_and_tensors_without_a_target(tmp_path):
         ("base_model.model._fsdp_wrapped_module.", "_fsdp_wrapped_module"),
         ("module.base_model.model.", "module"),
         ("", "lack PEFT's prefix"),
+        ("base_model.model.base_model.model.", "have base_model.model. before PEFT's prefix"),
+        ("model.base_model.model.", "have model. before PEFT's prefix"),
     ],
 )
 def test_names_under_which_peft_looks_for_nothing(prefix, text, tmp_path):
@@ -210,6 +216,33 @@ def test_doras_flag_and_its_magnitudes_go_together(flag, tensors, id, tmp_path):
     assert id or found(folder) == {}
 
 
+@pytest.mark.parametrize(("flag", "saved"), [(True, False), (False, True), (True, True), (False, False)])
+def test_biases_go_with_their_flag(flag, saved, tmp_path):
+    tensors = {f"base_model.model.{Q}.lora_B.bias": np.ones(24, "f4")} if saved else {}
+    folder = trained(tmp_path, {"lora_bias": flag}, tensors=tensors)
+    assert found(folder).keys() == ({"bias-incomplete"} if flag != saved else set())
+
+
+@pytest.mark.parametrize(("indices", "saved"), [([1], False), (None, True), ([1], True), (None, False)])
+def test_rows_of_trained_tokens_go_with_their_option(indices, saved, tmp_path):
+    rows = {"base_model.model.embed_tokens.token_adapter.trainable_tokens_delta": np.ones((1, 32), "f4")} if saved else {}
+    folder = trained(tmp_path, {"trainable_token_indices": indices}, tensors=rows)
+    assert found(folder).keys() == ({"tokens-incomplete"} if bool(indices) != saved else set())
+
+
+@pytest.mark.parametrize(("init", "noted"), [("pissa_niter_16", True), ("olora", True), (True, False), ("eva", False)])
+def test_a_start_that_changed_the_weights_is_noted(init, noted, tmp_path):
+    assert ("start-changes-weights" in found(trained(tmp_path, {"init_lora_weights": init}))) is noted
+
+
+def test_the_output_of_attention_takes_the_settings_of_the_attention(tmp_path):
+    names = ("x.attn", "x.attn.base_layer.out_proj")
+    options = {"target_modules": ["attn"], "alpha_pattern": {"attn": 32}, "rank_pattern": {"x.attn": 4}}
+    report = audit_adapter(trained(tmp_path, options, names=names))
+    assert [module.scale for module in report.modules] == [8, 8]
+    assert not {"tensors-without-target", "pattern-unmatched"} & {entry.id for entry in report.consistency}
+
+
 def test_full_matrices_are_counted_and_named(tmp_path):
     tensors = {f"base_model.model.{name}.weight": np.ones((500, 32), "f4") for name in ("embed_tokens", "lm_head")}
     folder = trained(tmp_path, {"modules_to_save": ["embed_tokens", "lm_head"]}, tensors=tensors)
@@ -222,7 +255,9 @@ def test_full_matrices_are_counted_and_named(tmp_path):
 def test_a_pickle_beside_the_weights_and_adapters_below_are_named(tmp_path):
     folder = trained(tmp_path)
     (folder / "adapter_model.bin").write_bytes(b"\x80\x04.")
+    (folder / "adapters.safetensors").write_bytes(b"")
     trained(folder / "second")
+    assert found(folder)["weights-beside"].names == ("adapters.safetensors",)
     assert found(folder)["pickle-beside"].names == ("adapter_model.bin",)
     assert found(folder)["more-adapters"].names == ("second",)
 
@@ -240,6 +275,17 @@ def test_names_and_shapes_are_compared_with_a_model(tmp_path):
     assert "where the model has model.language_model.layers.0.self_attn.q" in entry.text
     entry = against("model.layers.0.self_attn.q.weight", (24, 48))["shapes-not-of-model"]
     assert "has n = 32 and m = 24, the model 48 and 24" in entry.text
+
+
+def test_a_matrix_that_the_model_ties_is_named(tmp_path):
+    tensors = {"model.embed_tokens.weight": (24, 32), "model.layers.0.self_attn.q_proj.weight": (24, 32)}
+    base = headers.model(tmp_path / "base", tensors, TIED)
+    entries = {
+        name: {entry.id: entry for entry in audit_adapter(trained(tmp_path / name, names=(name,)), model=base).consistency}
+        for name in ("lm_head", "model.layers.0.self_attn.q_proj")
+    }
+    assert set(entries["lm_head"]["shared-matrix"].names) == {"lm_head", "model.embed_tokens"}
+    assert entries["model.layers.0.self_attn.q_proj"] == {}
 
 
 def test_a_converted_start_keeps_its_scale_and_is_no_fresh_draw(tmp_path):
@@ -269,6 +315,16 @@ def test_a_configuration_alone_is_checked_too(tmp_path):
     entries = {entry.id: entry for entry in audit_configuration(path, model=model).consistency}
     assert entries.keys() == {"unknown-option", "rslora-merged", "pattern-unmatched", "target-unmatched"}
     assert entries["target-unmatched"].names == ("nowhere",)
+    model.write_bytes(
+        safetensors(
+            {"model.layers.0.q.weight_packed": np.zeros((24, 4), "f4"), "model.layers.0.v.weight": np.zeros((24, 32), "f4")}
+        )
+    )
+    path.write_text(json.dumps(content | {"target_modules": ["q", "v"]}))
+    report = audit_configuration(path, model=model)
+    assert [entry.name for entry in report.refused] == ["model.layers.0.q"]
+    assert "target-unmatched" not in {entry.id for entry in report.consistency}
+    model.write_bytes(safetensors({"model.layers.0.q.weight": np.zeros((24, 32), "f4")}))
     del content["lora_alpha"]
     path.write_text(json.dumps(content | {"use_rslora": False, "alpha_pattern": {}, "use_ylora": False, "target_modules": ["q"]}))
     assert {entry.id for entry in audit_configuration(path, model=model).consistency} == {"alpha-not-declared"}

@@ -80,7 +80,7 @@ def test_a_folder_without_an_adapter_says_what_lies_near(tmp_path):
         adapter(out / f"checkpoint-{step}")
         (out / f"checkpoint-{step}/optimizer.pt").write_bytes(b"x")
     assert audit_adapter(out / "checkpoint-500").overall.modules == 2
-    with pytest.raises(AuditError, match="the output of a trainer, with checkpoints in checkpoint-1000, checkpoint-500"):
+    with pytest.raises(AuditError, match="the output of a trainer, with checkpoints in checkpoint-500, checkpoint-1000"):
         audit_adapter(out)
     adapter(tmp_path / "several/first")
     adapter(tmp_path / "several/second")
@@ -152,11 +152,14 @@ def test_an_adapter_in_several_files_is_read_by_its_index(tmp_path):
 @pytest.mark.parametrize(
     ("content", "place"),
     [
-        (b"\xef\xbb\xbf{}", "BOM"),
-        ('{"r": 4}'.encode("utf-16"), "byte 0xff in position 0"),
+        (b"\xef\xbb\xbf{}", "got: UTF-8 with a byte order mark"),
+        ('{"r": 4}'.encode("utf-16"), "got: UTF-16"),
+        (b'{"r": "\xff"}', "byte 0xff in position 7"),
         (b'{"r": 4,}', "line 1 column 9"),
-        (b'{"r": 4, "r": 8}', "a key appears twice"),
-        (b'{"r": NaN}', "NaN is not a JSON number"),
+        (b'{"r": 4, "r": 8}', "the key 'r' appears twice"),
+        (b'{"r": NaN}', 'NaN as "r", which is no JSON number'),
+        (b'{"r": 4, "x": {"y z":\n -Infinity}}', '-Infinity as "y z"'),
+        (b'{"r": [1, NaN]}', "got: NaN, which is no JSON number"),
         (b'{"r": 4} // a comment', "line 1 column 10"),
     ],
 )

@@ -77,14 +77,84 @@ def test_kohyas_convolutions_are_read_and_alpha_zero_is_alpha_r(tmp_path):
         ({"base_model.vera_A": A, "base_model.vera_B": B, "x.vera_lambda_b": A}, "VeRA"),
         ({"x.ia3_l": A}, "IA³"),
         ({"prompt_embeddings": A}, "prompt tuning"),
-        ({"model.embed.weight": A}, "none of 1 tensors"),
-        ({}, "none of 0 tensors"),
+        ({"lora_unet_x.oft_blocks": A}, "OFT"),
+        ({"input_blocks.0.0.down": A, "input_blocks.0.0.up": B, "lora_controlnet": A}, "Control-LoRA"),
+        ({"layers.0.attn.q_proj.lora_a.weight": A, "layers.0.attn.q_proj.lora_b.weight": B}, "torchtune's own names"),
+        ({"x.linear_qkv.adapter.linear_in.weight": A, "x.linear_qkv.adapter.linear_out.weight": B}, "NeMo's own names"),
+        ({"model.q_proj.A": A, "model.q_proj.B": B}, "mlx-vlm's A and B"),
+        ({"base_model.model.q_proj_A.weight": A, "base_model.model.q_proj_B.weight": B}, "if an adapter is called lora"),
+        ({"base_model.model._flat_param": A}, "FSDP shards"),
+        ({"model.embed.weight": A}, "none of 1 tensors, such as 'model.embed.weight'"),
+        ({}, "a file without tensors"),
     ],
 )
 def test_other_methods_are_refused_by_name(tensors, message, tmp_path):
     with pytest.raises(AuditError, match=message) as error:
         audit_adapter(file(tmp_path, tensors))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("configuration", [CONFIGURATION, {"rank": 4, "alpha": 8}])
+def test_names_of_other_programs_are_refused_beside_a_configuration(configuration, tmp_path):
+    for name, tensors in {
+        "torchtune's": {"layers.0.q.lora_a.weight": A, "layers.0.q.lora_b.weight": B},
+        "mlx-vlm's": {"model.q.A": A, "model.q.B": B},
+    }.items():
+        file(tmp_path, tensors, name="adapter_model.safetensors")
+        (tmp_path / "adapter_config.json").write_text(json.dumps(configuration))
+        with pytest.raises(AuditError, match=f"got {name}"):
+            audit_adapter(tmp_path)
+
+
+def test_a_tensor_called_like_another_programs_factor_does_no_harm(tmp_path):
+    tensors = {"base_model.model.ssm.A": A, "base_model.model.x.proj_A.weight": A}
+    report = audit_adapter(adapter(tmp_path, ["layers.0.q"], {"target_modules": ["q"]}, tensors))
+    assert [module.name for module in report.modules] == ["layers.0.q"]
+
+
+def test_one_adapter_for_several_matrices_of_an_early_peft_is_refused(tmp_path):
+    with pytest.raises(AuditError, match="got enable_lora, with which PEFT before 0.3"):
+        audit_adapter(adapter(tmp_path, configuration={"enable_lora": [True, False, True]}))
+    assert audit_adapter(adapter(tmp_path, configuration={"enable_lora": None})).overall.modules == 2
+
+
+def test_a_grouped_convolution_is_refused_by_name(tmp_path):
+    down, up = np.ones((4, 8, 3, 3), "f4"), np.ones((32, 2, 1, 1), "f4")
+    tensors = {"base_model.model.conv.lora_A.weight": down, "base_model.model.conv.lora_B.weight": up}
+    with pytest.raises(AuditError, match="expected a convolution of one group, got one of 2 groups"):
+        audit_adapter(adapter(tmp_path, [], {"target_modules": ["conv"]}, tensors))
+
+
+def test_xlabs_numbered_factors_are_two_modules(tmp_path):
+    tensors = {
+        f"double_blocks.0.processor.qkv_lora{i}.{part}.weight": X for i in (1, 2) for part, X in (("down", A), ("up", i * B))
+    }
+    report = audit_adapter(file(tmp_path, tensors))
+    assert [module.name for module in report.modules] == [f"double_blocks.0.processor.qkv_lora{i}" for i in (1, 2)]
+    np.testing.assert_allclose([module.measured.norm for module in report.modules], [NORM, 2 * NORM], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "extra", ["diffusion_model.norm3.diff", "diffusion_model.q.diff_b", "x.scalar", "bundle_emb.t.string_to_param.*"]
+)
+def test_tensors_that_no_reader_knows_are_named(extra, tmp_path):
+    kohya = {"lora_unet_x.lora_down.weight": A, "lora_unet_x.lora_up.weight": B, "lora_unet_x.alpha": number(4)}
+    for tensors in (kohya, PEFT_NAMES | {"base_model.model.q.alpha": number(4)}):
+        assert ids(audit_adapter(file(tmp_path, tensors))) == set()
+        report = audit_adapter(file(tmp_path, tensors | {extra: A}))
+        assert [entry.names for entry in report.consistency] == [(extra,)]
+    folder = mlx(tmp_path / "mlx", {"q.lora_a": A.T.copy(), "q.lora_b": B.T.copy(), extra: A}, {"rank": 4, "scale": 2})
+    assert "tensors-unknown" in ids(audit_adapter(folder))
+
+
+def test_a_bias_of_b_without_a_configuration_leaves_the_order_open(tmp_path):
+    tensors = PEFT_NAMES | {"base_model.model.q.alpha": number(4)}
+    small = {name: 0.1 * value if value.ndim else value for name, value in tensors.items()}
+    assert only(audit_adapter(file(tmp_path, {n: v.astype("f4") for n, v in small.items()}))).order is True
+    small["base_model.model.q.lora_B.bias"] = np.ones(len(B))
+    module = only(audit_adapter(file(tmp_path, {n: v.astype("f4") for n, v in small.items()})))
+    assert module.order is None
+    assert "if full fine-tuning trains this layer's bias too" in module.by
 
 
 def test_a_module_of_another_method_does_not_hide_the_others(tmp_path):
@@ -132,6 +202,16 @@ def test_alpha_comes_from_the_tensors_then_from_the_header(tensors, metadata, sc
     report = audit_adapter(file(tmp_path, PEFT_NAMES | tensors, metadata))
     assert only(report).scale == scale
     assert (id in ids(report)) if id else ids(report) == set()
+
+
+def test_weights_that_cannot_be_read_are_told_from_none(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapters.npz").write_bytes(b"PK")
+    with pytest.raises(AuditError, match="got adapters.npz"):
+        audit_adapter(tmp_path)
+    (tmp_path / "adapter_model-00001-of-00002.safetensors").write_bytes(b"")
+    with pytest.raises(AuditError, match="expected adapter_model.safetensors.index.json beside"):
+        audit_adapter(tmp_path)
 
 
 def test_an_alpha_that_is_no_number_is_named(tmp_path):
@@ -190,7 +270,7 @@ def test_mlx_experts_are_audited_one_by_one(tmp_path):
         ({"scale": 1}, {}, "lora_parameters: 'rank': expected a whole number"),
         ({"rank": 4, "scale": 1}, {"fine_tune_type": "full"}, "expected fine_tune_type 'lora'"),
         (None, {}, "expected an object as 'lora_parameters', got None"),
-        ({"rank": 5, "scale": 1}, {}, r"expected shape \(5, n\) as configured, got \[4, 64\]"),
+        ({"rank": 5, "scale": 1}, {}, r"expected rank 5 as configured, so shape \(5, n\), got \[4, 64\]"),
     ],
 )
 def test_a_wrong_configuration_of_mlx_is_named(parameters, more, message, tmp_path):

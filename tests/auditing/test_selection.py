@@ -11,7 +11,7 @@ from lorantk.auditing.configuration import parse_configuration, settings
 from lorantk.auditing.errors import AuditError
 from lorantk.auditing.matching import ends, matcher
 from lorantk.auditing.models import read_model
-from lorantk.auditing.selection import select, shapes
+from lorantk.auditing.selection import replicated, select, shapes
 
 LLAMA = {f"model.layers.{i}.self_attn.{name}.weight": (16, 16) for i in range(3) for name in ("q_proj", "v_proj")}
 LLAMA |= {"model.embed_tokens.weight": (48, 16), "model.norm.weight": (16,), "lm_head.weight": (48, 16)}
@@ -256,13 +256,13 @@ def test_experts_without_a_class_are_refused_by_name(tmp_path):
 
 
 def test_shapes_are_those_of_every_matrix_that_could_be_adapted(tmp_path):
-    found = shapes(configured(layer_replication=[[0, 1], [0, 1]]), read_model(model(tmp_path / "a", LLAMA, CLASS)))
+    found = shapes(replicated(configured(layer_replication=[[0, 1], [0, 1]]), read_model(model(tmp_path / "a", LLAMA, CLASS))))
     assert {name: shape for name, shape in found.items() if shape} == {
         **{f"model.layers.{i}.self_attn.{name}": (16, 16) for i in range(2) for name in ("q_proj", "v_proj")},
         "model.embed_tokens": (48, 16),
         "lm_head": (16, 48),
     }
-    found = shapes(None, read_model(model(tmp_path / "b", experts() | {"x.odd.weight": (4, 4)}, MOE)))
+    found = shapes(read_model(model(tmp_path / "b", experts() | {"x.odd.weight": (4, 4)}, MOE)))
     assert found["model.layers.0.mlp.experts.gate_up_proj"] == (16, 24)
     assert found["x.odd"] is None
 
