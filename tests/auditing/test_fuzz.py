@@ -354,6 +354,14 @@ IMAGE = [
         ".lora_magnitude_vector",
         ".weight",
         ".lora_A.default.weight",
+        "_lora1.down.weight",
+        "_lora1.up.weight",
+        ".lora_B.bias",
+        ".base_layer.out_proj.lora_A.weight",
+        ".base_layer.out_proj.lora_B.weight",
+        ".lora_a.weight",
+        ".A",
+        ".diff",
     )
 ]
 SHAPES = st.sampled_from([(4, 6), (6, 4), (4, 4), (4,), (), (1,), (0, 4), (4, 2, 3, 3), (6, 4, 1, 1), (2, 4, 6), (2, 6, 4)])
