@@ -129,6 +129,8 @@ def audited(options, progress):
     if options.path is None:
         if options.model is not None:
             raise CommandError("--model: expected an adapter_config.json beside it, got none")
+        if missing := [f"--{name}" for name in ("rank", "alpha", "features") if getattr(options, name) is None]:
+            raise CommandError(f"expected a path, or --rank, --alpha and --features, got no path and no {', no '.join(missing)}")
         return audit_numbers(**given(*own, *shape), **asked)
     if given(*own) != {"rank": None, "alpha": None, "rslora": False, "init": True, "variance": None}:
         raise CommandError(
@@ -149,6 +151,14 @@ def write_text(path, text):
         raise CommandError(f"{path}: expected a place to write to, got: {error.strerror}") from error
 
 
+AUDIT = (
+    "Do the book's theorems apply to an adapter? For each adapted matrix this says which of their conditions hold, by what "
+    "margin, and what would meet them. A matrix is in order if LoRA's tangent kernel lies below that of full fine-tuning for all "
+    "data. No robustness is measured, and nothing here is advice on settings."
+)
+STATUS = "exit status: 0; 1 with --check if a matrix is not in order; 2 if something cannot be audited"
+
+
 def audit_arguments(command):
     """Add the arguments of `lorantk audit`."""
     add = command.add_argument
@@ -164,14 +174,14 @@ def audit_arguments(command):
     numbers.add_argument("--features", type=int, help="n, the inputs of the adapted matrix (also with a configuration)")
     numbers.add_argument("--features-out", type=int, help="m, its outputs; needed if B does not start at zero")
     numbers.add_argument("--rslora", action="store_true", help="the scale is α/√r")
-    numbers.add_argument("--init", default=True, help="a value of PEFT's init_lora_weights, or orthonormal (true)")
+    numbers.add_argument("--init", default=True, help="a value of PEFT's init_lora_weights, or orthonormal; default: true")
     numbers.add_argument("--variance", type=float, help="variance of A's entries, instead of that of --init")
     text = "the model's safetensors file, index or folder (only headers are read): where a configuration adapts it, or whether "
     add("--model", type=Path, help=f"{text}saved weights fit it")
     add("--dimension", type=float, help="dimension of the span of the features of given data, at most the number of samples")
-    add("--failure", type=float, default=0.01, help="probability that the order on given data fails in any module (0.01)")
-    add("--check", action="store_true", help="exit with status 1 unless every module is in order")
-    add("--all", action="store_true", help="one row for each module")
+    add("--failure", type=float, default=0.01, help="probability that the order on given data fails in any module; default: 0.01")
+    add("--check", action="store_true", help="exit with status 1 unless every matrix is in order")
+    add("--all", action="store_true", help="one row for each matrix, also of similar ones")
     add("--json", action="store_true", help="print everything that was found as JSON")
     add("--html", type=Path, metavar="FILE", help="write the report with figures to one file")
     add("--sarif", type=Path, metavar="FILE", help="write what was found as SARIF, for the tools of a pipeline")
@@ -194,8 +204,8 @@ def parser():
     build.add_argument("--build", type=Path, default=Path("_build"), help="folder that `make book` wrote (_build)")
     for run, text in ((claims, "list every statement with its verdict"), (cite, "cite a figure, a chapter, or the book")):
         commands.add_parser(run.__name__, parents=[build], help=text, description=text).set_defaults(run=run)
-    text = "say which of the book's conditions hold for an adapter, how strongly, and what would make them hold"
-    commands.add_parser("audit", help=text, description=text).set_defaults(run=audit)
+    text = "do the book's theorems apply to an adapter? Which of their conditions hold, by what margin, what would meet them"
+    commands.add_parser("audit", help=text, description=AUDIT, epilog=STATUS).set_defaults(run=audit)
     audit_arguments(commands.choices["audit"])
     text = "write a copy of an adapter with balanced factors: the same update, and the least κ that any of its factors have"
     commands.add_parser("balance", help=text, description=text).set_defaults(run=balance)

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from lorantk.auditing.architectures import Architecture, architecture, kinds_by_last_name, pattern
 from lorantk.auditing.checkpoints import CONFIG, configuration_beside, headers, located, unpacked_shape
 from lorantk.auditing.errors import AuditError, quoted
+from lorantk.auditing.loading import MATRICES, loading
 from lorantk.auditing.tensors import Tensor
 
 GAPS_LIMIT = 10_000
 ADAPTABLE = ("linear", "embedding", "convolution", "attention")
 NORMALISED = (".parametrizations.weight.original1", ".weight_v")  # the matrix, where its norms are kept apart
-MATRICES = ("weight", "qweight", "weight_packed", "W_q", "in_proj_weight")
 EXPERTS = (
     "one matrix of an expert: Transformers 5 stacks those of all experts into one parameter, which PEFT adapts as a whole; a "
     f"{CONFIG} with a known class beside the model decides"
@@ -94,60 +94,6 @@ class Model(NamedTuple):
     type: str | None = None
     ties: bool | None = None
     notes: tuple[str, ...] = ()
-
-
-def _filled(beginning: str, numbers: list[str]) -> str:
-    """Return a pattern with its stars replaced by the first of the numbers, in order."""
-    left = iter(numbers)
-    return ".".join(next(left, part) if part == "*" else part for part in beginning.split("."))
-
-
-def _candidates(name: str, known: Architecture) -> tuple[str, ...]:
-    """Return a tensor's name as it stands, with the prefix of the model inside a class with a head, and without it."""
-    return name, f"{known.prefix}.{name}", name.removeprefix(f"{known.prefix}.")
-
-
-def _loaded(name: str, known: Architecture) -> str | None:
-    """Return the parameter that a tensor of the file becomes, None if the class has no such module."""
-    for candidate in _candidates(name, known):
-        parts, stars = candidate.split("."), pattern(candidate).split(".")
-        for length in range(len(parts), 0, -1):
-            target = known.files.get(".".join(stars[:length]))
-            if target is not None:
-                numbers = [part for part, star in zip(parts[:length], stars[:length], strict=True) if star == "*"]
-                if target.count("*") == len(numbers):
-                    parts[:length] = _filled(target, numbers).split(".")
-                break
-        if pattern(".".join(parts[:-1])) in known.kinds:
-            return ".".join(parts)
-    return None
-
-
-def _stacks(names: list[str], known: Architecture) -> dict[str, dict[str, list[str]]]:
-    """Return the parameters that loading makes of several tensors: for each, and each of its sources, the tensors."""
-    sources = {source: target for target, every in known.made.items() for source in every}
-    found: dict[str, dict[str, list[str]]] = {}
-    for name in names:
-        for candidate in _candidates(name, known):
-            source = pattern(candidate)
-            if source in sources:
-                numbers = [part for part, star in zip(candidate.split("."), source.split("."), strict=True) if star == "*"]
-                target = _filled(sources[source], numbers)
-                found.setdefault(target, {}).setdefault(source, []).append(name)
-                break
-    return found
-
-
-def _stacked(sources: dict[str, list[str]], shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...] | None:
-    """Return experts, outputs and inputs of a stack of matrices, None if the tensors are something else."""
-    first = [{shapes[name] for name in names} for names in sources.values()]
-    counts = {len(names) for names in sources.values()}
-    if len(counts) > 1 or any(len(every) > 1 or len(next(iter(every))) != 2 for every in first):
-        return None
-    matrices = [next(iter(every)) for every in first]
-    if len({n for _, n in matrices}) > 1:
-        return None
-    return counts.pop(), sum(m for m, _ in matrices), matrices[0][1]
 
 
 def _letters(name: str, known: Architecture | None) -> tuple[set[str], bool]:
@@ -312,12 +258,12 @@ def read_model(path: Path) -> Model:
     kind = config.get("model_type") if isinstance(config.get("model_type"), str) else None
     ties = config.get("tie_word_embeddings")
     ties = ties if isinstance(ties, bool) else known.tie if known else None
-    loading = _loading(tensors, known)
-    parameters = {name: Parameter(shape, _transposed(name, loading.shapes, known)) for name, shape in loading.shapes.items()}
-    parts = _parts(tensors, loading.names, known)
-    if not loading.joined and not any(part.kind in (*ADAPTABLE, "unknown", "unsure") for part in parts.values()):
+    loaded = loading({name: tensor.shape for name, (tensor, _) in tensors.items()}, known)
+    parameters = {name: Parameter(shape, _transposed(name, loaded.shapes, known)) for name, shape in loaded.shapes.items()}
+    parts = _parts(tensors, loaded.names, known)
+    if not loaded.joined and not any(part.kind in (*ADAPTABLE, "unknown", "unsure") for part in parts.values()):
         raise AuditError(f"{where}: expected matrices called MODULE.weight, got none")
-    for name in loading.unclear:
+    for name in loaded.unclear:
         parts.setdefault(name.removesuffix(".weight"), JOINED)
     for name in _containers([name for name in parameters if "." in name]):
         parts.setdefault(name, _without_weight(name, known))
@@ -325,49 +271,7 @@ def read_model(path: Path) -> Model:
         _add_absent(parts, known)
         if ties:
             _add_tied(parts, known)
-    return Model(parts, parameters, known, kind, ties, tuple(_notes(config, known, loading.strangers)))
-
-
-class Loading(NamedTuple):
-    """What loading makes of a file's tensors.
-
-    Attributes
-    ----------
-    names
-        From each tensor to its parameter, unless it becomes part of another one.
-    shapes
-        Of each parameter.
-    joined, unclear
-        Parameters made of several tensors: all of them, and those in a way that the audit does not know.
-    strangers
-        Number of matrices that the class does not have.
-    """
-
-    names: dict[str, str]
-    shapes: dict[str, tuple[int, ...]]
-    joined: tuple[str, ...] = ()
-    unclear: tuple[str, ...] = ()
-    strangers: int = 0
-
-
-def _loading(tensors: dict[str, tuple[Tensor, Path]], known: Architecture | None) -> Loading:
-    own = {name: tensor.shape for name, (tensor, _) in tensors.items()}
-    if known is None:
-        return Loading({name: name for name in own}, own)
-    stacks = _stacks(list(own), known)
-    used = {name for sources in stacks.values() for every in sources.values() for name in every}
-    used |= {name for name in own if any(pattern(candidate) in known.lost for candidate in _candidates(name, known))}
-    loaded = {name: _loaded(name, known) for name in own if name not in used}
-    strangers = sum(target is None and name.rpartition(".")[2] in MATRICES for name, target in loaded.items())
-    names = {name: target or name for name, target in loaded.items()}
-    shapes, unclear = {target: own[name] for name, target in names.items()}, []
-    for name, sources in stacks.items():
-        shape = _stacked(sources, own) if set(sources) == set(known.made[pattern(name)]) else None
-        if shape is None:
-            unclear.append(name)
-        else:
-            shapes[name] = shape
-    return Loading(names, shapes, tuple(stacks), tuple(unclear), strangers)
+    return Model(parts, parameters, known, kind, ties, tuple(_notes(config, known, loaded.strangers)))
 
 
 def _parts(tensors: dict[str, tuple[Tensor, Path]], names: dict[str, str], known: Architecture | None) -> dict[str, Part]:

@@ -182,8 +182,10 @@ def findings(report: Report) -> list[tuple[str, str, bool | None]]:
     lines = [("for all data", f"{overall.in_order} of {overall.modules} in order{undecided}{worst}", overall.order)]
     chances = [m.condition.probability for m in modules if m.condition.probability is not None]
     if chances and report.form != "adapter":
-        least = "above 0.999" if min(chances) > 0.999 else f"at least {number(min(chances))}"
-        text = f"probability {least} in each module, if A were Gaussian"
+        low, high = min(chances), max(chances)
+        words = f"{number(low)} to {number(high)}" if high - low > 1e-3 else number(low)
+        words = "above 0.999" if low > 0.999 else "below 0.001" if high < 0.001 else words
+        text = f"probability {words} in each module, if A were Gaussian"
         lines.append(("at this size, at start", text, None))
     means = [m.mean for m in modules if m.mean]
     if means:

@@ -49,7 +49,11 @@ def test_only_check_makes_an_order_that_does_not_hold_a_failure(arguments, statu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audit"], "rank: expected a whole number of at least 1, got None"),
+        (["audit"], "expected a path, or --rank, --alpha and --features, got no path and no --rank, no --alpha, no --features"),
+        (
+            ["audit", "--rank", "4", "--alpha", "4"],
+            "expected a path, or --rank, --alpha and --features, got no path and no --features",
+        ),
         (["audit", "nowhere"], "nowhere: expected a file that can be read"),
         ([*NUMBERS, "--variance", "inf"], "variance: expected a number between"),
         ([*NUMBERS, "--html", "no/folder/x.html"], "no/folder/x.html: expected a place to write to, got: No such file"),
