@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lorantk.auditing.configuration import VERSION, Configuration, Settings, compiled
+from lorantk.auditing.configuration import VERSION, Configuration, Settings
+from lorantk.auditing.matching import matcher
 from lorantk.auditing.pairs import PREFIX, Pair
 from lorantk.auditing.report import Finding, Module
 from lorantk.auditing.safe_files import NAMES, PICKLES, adapters_in
@@ -116,30 +117,39 @@ def _targets_of_model(configuration: Configuration, names: list[str]) -> list[Fi
     return [finding("target-unmatched", text, "PEFT says nothing as long as others match: correct or remove them", missing)]
 
 
+def _left_out(configuration: Configuration, names: list[str]) -> list[Finding]:
+    """Return findings on modules of the file that PEFT does not adapt when it loads, so that it ignores their tensors."""
+    is_target = matcher(configuration)
+    if not (ignored := [name for name in names if not is_target(name)]):
+        return []
+    is_named = matcher(configuration._replace(exclude=(), to_save=(), layers=None))
+    options = {"exclude_modules": configuration.exclude, "modules_to_save": configuration.to_save}
+    options["layers_to_transform"] = configuration.layers
+    keys = " or ".join(key for key, value in options.items() if value)
+    expression = "target_modules, an expression for whole names" if isinstance(configuration.targets, str) else "target_modules"
+    found = []
+    for named, key in ((False, expression), (True, keys)):
+        if own := [name for name in ignored if is_named(name) is named]:
+            text = f"{_of(len(own), len(names))} in the file are left out by {key}: PEFT ignores their tensors when it loads"
+            found.append(finding("tensors-without-target", text, "correct the option if they were trained", own))
+    return found
+
+
 def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
     targets, found = configuration.targets, []
     if targets is None and not configuration.parameters:
         text = "target_modules is missing or null: PEFT takes its default for the type of the model, or refuses"
         return [finding("targets-not-declared", text, "write the names of the adapted modules", (), "note")]
-    if not targets or (isinstance(targets, str) and targets.lower() == "all-linear"):
+    if targets is None or (isinstance(targets, str) and targets.lower() == "all-linear"):
         return found
-    if isinstance(targets, str):
-        expression = compiled(targets, f"{configuration.where}: target_modules", configuration.clock)
-        foreign = [name for name in names if expression.fullmatch(name) is None]
-    else:
-        wanted, seen, foreign = set(targets), set(), []
-        for name in names:
-            ends = _ends(name, wanted)
-            seen |= ends
-            if not ends:
-                foreign.append(name)
+    if isinstance(targets, tuple):
+        wanted = set(targets)
+        seen = set().union(*(_ends(name, wanted) for name in names))
         if missing := [target for target in targets if target not in seen]:
             text = f"the file has no tensors for {_of(len(missing), len(targets), 'target_modules')}"
             advice = "check that the file was saved whole; PEFT starts these modules afresh if the model has them"
             found.append(finding("target-without-tensors", text, advice, missing))
-    if foreign:
-        text = f"target_modules leave out {_of(len(foreign), len(names))} in the file: PEFT ignores their tensors when it loads"
-        found.append(finding("tensors-without-target", text, "add them to target_modules if they were trained", foreign))
+    found += _left_out(configuration, names)
     layers = configuration.layers or ()
     lost = [layer for layer in layers if not any(f".{layer}." in name for name in names)]
     if lost:

@@ -106,7 +106,7 @@ def measured(measures: Measures, dtypes: tuple[str, str], settings: Settings, sh
         top_B=top_B,
         value=value,
         holds=value <= 1 + computing,
-        balanced=2 * abs(settings.scale) * norm,
+        balanced=2 * abs(settings.scale) * norm if start.trains_B else value,
         least=float(s2 * squares[-r] - 1),
         edge=float(s2 * squares[-1] - 1),
         distance=law_distance(squares, variance, width) if law else None,

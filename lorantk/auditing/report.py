@@ -73,7 +73,7 @@ class Measured(NamedTuple):
         ``κ = s²(‖A‖² + ‖B‖²)`` of the stored numbers, and whether it is at most 1, up to the rounding of this computation in
         float64: the order for all data.
     balanced
-        ``2s²‖BA‖``: the least κ over all factors of the same update.
+        ``2s²‖BA‖``: the least κ over all factors of the same update; κ itself if B is frozen, so that A alone can change.
     least, edge, distance
         Smallest and largest of the r eigenvalues of ``s²AᵀA - I`` other than -1 (for a random B: ``s²BBᵀ - I``), and their
         largest distance from the Marchenko-Pastur law; None if the start has no such law or the factors are no longer fresh.

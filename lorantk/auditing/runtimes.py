@@ -60,10 +60,10 @@ def differences(modules: list[Module], rslora: bool) -> list[Finding]:
         if not other:
             continue
         module, scale = max(other, key=lambda item: abs(item[1] - item[0].scale))
-        text = (
-            f"{name} applies another scale in {len(other)} of {len(modules)} modules: {scale:.3g} instead of {module.scale:.3g}"
-        )
-        text += f" in {module.name}" if len(modules) > 1 else ""
+        several = len(modules) > 1
+        where = f" in {len(other)} of {len(modules)} modules" if several else ""
+        text = f"{name} applies another scale{where}: {scale:.3g} instead of {module.scale:.3g}"
+        text += f" in {module.name}" if several else ""
         advice = "multiply B by the ratio of the scales before you load it there, or expect another update"
         names = [module.name for module, _ in other]
         text = f"{text} ({_reason(key, module, rslora)})"

@@ -137,6 +137,17 @@ def test_targets_without_tensors_and_tensors_without_a_target(tmp_path):
     assert entry.names == ("layers.0.k",)
     entry = found(trained(tmp_path / "c", {"target_modules": r".*\.q"}, names=(Q, "layers.0.k")))["tensors-without-target"]
     assert entry.names == ("layers.0.k",)
+    for name, options in {
+        "f": {"exclude_modules": ["k"]},
+        "g": {"exclude_modules": r".*\.k"},
+        "h": {"layers_to_transform": [0], "layers_pattern": "layers"},
+        "i": {"target_modules": []},
+    }.items():
+        entry = found(trained(tmp_path / name, options, names=(Q, "layers.1.k")))["tensors-without-target"]
+        assert set(entry.names) == ({Q, "layers.1.k"} if name == "i" else {"layers.1.k"})
+        assert (next(iter(options)) in entry.text) is True
+    entry = found(trained(tmp_path / "j", {"target_modules": "q"}))["tensors-without-target"]
+    assert "an expression for whole names" in entry.text
     entry = found(trained(tmp_path / "d", {"modules_to_save": ["lm_head"]}))["target-without-tensors"]
     assert entry.names == ("lm_head",)
     entry = found(trained(tmp_path / "e", {"layers_to_transform": [0, 7]}))["target-without-tensors"]

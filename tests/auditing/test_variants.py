@@ -104,6 +104,7 @@ def test_micas_frozen_b_is_not_to_be_balanced(tmp_path):
         np.testing.assert_allclose(module.measured.value, (alpha / 4) ** 2, rtol=1e-6)
         assert module.order is (alpha < 4)
         assert module.remedy.after_training is None
+        assert module.measured.balanced == module.measured.value
         assert module.remedy.shrink is None or abs(module.remedy.shrink - 4) < 1e-5
     assert cli.main(["audit", str(tmp_path / "6"), "--all"]) == 0
 
