@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from lorantk.auditing.configuration import REMARKS, VARIANTS, check_alpha, parse_configuration, settings
+from lorantk.auditing.consistency import options
 from lorantk.auditing.errors import AuditError, quoted
 from lorantk.auditing.pairs import BIAS, EMBEDDING, LINEAR, PREFIX, Pair, pair_tensors
 from lorantk.auditing.report import Refused, Scales
@@ -60,6 +61,7 @@ def read_image_format(weights: Path, header: dict[str, Tensor], texts: dict[str,
     others = [tensor for tensor in others if not ALPHA.fullmatch(tensor.name) and tensor not in biases]
     configured = _configured(texts, weights)
     general = _general(texts, weights)
+    bias = bool(biases) or any(configuration.bias for configuration in configured.values())
     given, scales, sources = {}, {}, Counter()
     for pair in pairs:
         if isinstance(pair, Refused):
@@ -87,12 +89,15 @@ def read_image_format(weights: Path, header: dict[str, Tensor], texts: dict[str,
         given,
         "true" if kohya else "unknown",
         others,
-        _findings(pairs, given, own, general, sources, kohya)
-        + unknown([tensor for tensor in others if not MAGNITUDE.search(tensor.name)]),
+        [
+            *_findings(pairs, given, own, general, sources, kohya),
+            *unknown([tensor for tensor in others if not MAGNITUDE.search(tensor.name)]),
+            *[entry for configuration in configured.values() for entry in options(configuration)],
+        ],
         scales,
         variants=_variants(others, configured),
-        remarks=(REMARKS["lora_bias"],) if biases else (),
-        bias=bool(biases),
+        remarks=(REMARKS["lora_bias"],) if bias else (),
+        bias=bias,
     )
 
 

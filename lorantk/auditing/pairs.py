@@ -222,7 +222,9 @@ def check_shapes(pair: Pair, rank: int) -> tuple[int, int]:
         if pair.kind == "convolution" and len(B) == len(A) and 0 < B[1] < rank and rank % B[1] == 0:
             got = f"one of {rank // B[1]} groups, on each of which B acts by itself: the theorems compare with a full matrix"
             raise AuditError(f"{at}: expected a convolution of one group, got {got}")
-        raise AuditError(f"{at}: expected rank {rank} as configured, so shape (m, {rank}), got {list(B)}")
+        if len(B) != len(A):
+            raise AuditError(f"{at}: expected as many dimensions as A's shape {list(A)}, got {list(B)}")
+        raise AuditError(f"{at}: expected rank {rank}, so shape (m, {rank}), got {list(B)}")
     if A[0] % pair.A.blocks or B[0] % pair.B.blocks:
         raise AuditError(f"{at}: expected a size that the number of blocks divides, got {list(A)} and {list(B)}")
     return math.prod(A[1:]), B[0]

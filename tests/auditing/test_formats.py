@@ -125,6 +125,12 @@ def test_a_grouped_convolution_is_refused_by_name(tmp_path):
         audit_adapter(adapter(tmp_path, [], {"target_modules": ["conv"]}, tensors))
 
 
+def test_factors_of_other_dimensions_than_each_other_are_named(tmp_path):
+    tensors = {"lora_unet_c.lora_down.weight": np.ones((4, 8, 3, 3), "f4"), "lora_unet_c.lora_up.weight": np.ones((16, 4), "f4")}
+    with pytest.raises(AuditError, match=r"expected as many dimensions as A's shape \[4, 8, 3, 3\], got \[16, 4\]"):
+        audit_adapter(file(tmp_path, tensors))
+
+
 def test_xlabs_numbered_factors_are_two_modules(tmp_path):
     tensors = {
         f"double_blocks.0.processor.qkv_lora{i}.{part}.weight": X for i in (1, 2) for part, X in (("down", A), ("up", i * B))
@@ -229,6 +235,9 @@ def test_the_configuration_that_diffusers_puts_into_the_header_counts(tmp_path):
     for more, scale in (({}, 0.5), ({"transformer.use_rslora": True}, 1.0)):
         report = audit_adapter(file(tmp_path, names, {"lora_adapter_metadata": json.dumps(options | more)}))
         assert (report.format, only(report).scale, only(report).scales.diffusers) == ("diffusers", scale, scale)
+    options |= {"transformer.lora_bias": True, "transformer.use_ylora": True}
+    report = audit_adapter(file(tmp_path, names, {"lora_adapter_metadata": json.dumps(options)}))
+    assert (only(report).order, ids(report)) == (None, {"unknown-option"})
     with pytest.raises(AuditError, match="lora_adapter_metadata: transformer: 'r': expected a whole number"):
         audit_adapter(file(tmp_path, names, {"lora_adapter_metadata": json.dumps(options | {"transformer.r": "x"})}))
 
