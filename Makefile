@@ -74,7 +74,7 @@ peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: adapters, selected m
 
 digits: $(READY) ## Run the second series on the digits again, which decides the verdicts: lorantk/experiments/digits/series.csv (20 minutes)
 	@nice $(RUN) -m lorantk.experiments.common.sweep series --profile kept
-	@$(RUN) -m lorantk.experiments.digits.series
+	@$(RUN) -m lorantk.experiments.common.kept digits.series
 
 fuzz: $(READY) ## Feed random files to every reader of `lorantk audit` (10 minutes; SECONDS=3600 for an hour)
 	@end=$$(( $$(date +%s) + $(or $(SECONDS),600) )); while [ $$(date +%s) -lt $$end ]; do \

@@ -1,6 +1,7 @@
 """Effects are paired differences with the sign that the finding predicts, and survive a file."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lorantk.experiments.common import effects
@@ -61,35 +62,33 @@ def test_void_configurations_leave_a_sweep_and_too_few_make_it_void():
     assert all(effect.void for effect in few)
 
 
-def test_effects_survive_a_file(tmp_path):
+def test_effects_survive_a_table():
     found = effects.of_arms(made(drop=0.1234567), made(drop=0.3), **WHERE)
     found[1] = found[1]._replace(void=True)
-    effects.write(tmp_path / "kept.csv", found)
-    for before, after in zip(found, effects.read(tmp_path / "kept.csv"), strict=True):
+    for before, after in zip(found, effects.of_table(pd.DataFrame(effects.rows(found))), strict=True):
         assert after[:3] == before[:3]
         assert after.void == before.void
         assert after.differences == pytest.approx(before.differences, abs=5e-7)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("place", "entry", "message"),
     [
-        (lambda text: text[:-10], "line 3: expected a known part, protocol, setting, 0 or 1, and 6 numbers; got arms-lift,v"),
-        (lambda text: text.replace("arms-drop", "arms-drip"), "line 2: expected a known part"),
-        (lambda text: text.replace("0.2,", "nan,", 1), "line 2: expected a known part"),
-        (lambda text: text.replace("0.2,", "two,", 1), "line 2: expected a known part"),
-        (lambda text: text.replace("protocol", "rule", 1), "expected the columns part, protocol, setting, void"),
-        (
-            lambda text: text.replace("arms-lift,v", "arms-lift,i"),
-            "every part in the same settings and protocols; got 1 of arms-drop",
-        ),
-        (lambda text: text.splitlines()[0], "expected every part in the same settings and protocols; got no rows"),
-        (lambda _: "", "expected the columns part, protocol, setting, void"),
+        ((0, "part"), "arms-drip", "expected a known part.* got arms-drip / v / somewhere, 0 and"),
+        ((0, "2"), np.nan, "a finite number for each seed; got arms-drop"),
+        ((1, "3"), "two", "a finite number for each seed; got arms-lift"),
+        ((1, "void"), 2, "0 or 1 for void.* got arms-lift / v / somewhere, 2 and"),
+        ((1, "protocol"), "i", "every part in the same settings and protocols; got 1 of arms-drop, 1 of arms-lift"),
     ],
 )
-def test_a_damaged_file_is_refused_by_line(tmp_path, change, message):
-    path = tmp_path / "kept.csv"
-    effects.write(path, effects.of_arms(made(), made(drop=0.3), **WHERE))
-    path.write_text(change(path.read_text()))
+def test_a_damaged_table_is_refused(place, entry, message):
+    table = pd.DataFrame(effects.rows(effects.of_arms(made(), made(drop=0.3), **WHERE))).astype(object)
+    table.loc[place] = entry
     with pytest.raises(ValueError, match=message):
-        effects.read(path)
+        effects.of_table(table)
+
+
+def test_a_table_without_rows_is_refused():
+    table = pd.DataFrame(effects.rows(effects.of_arms(made(), made(), **WHERE)))
+    with pytest.raises(ValueError, match="got no rows"):
+        effects.of_table(table.iloc[:0])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lorantk.experiments.common import results
+from lorantk.experiments.common import effects, results
+from lorantk.experiments.common import kept as table
 from lorantk.experiments.common.effects import PARTS
 from lorantk.experiments.common.protocols import PROTOCOLS
 from lorantk.experiments.digits import series, sweeps
@@ -41,13 +42,19 @@ def test_a_wrong_number_is_noticed(kept):
     found = series.distances(slice_, wrong)
     assert found.max() == pytest.approx(0.1)
     assert found.mean() == pytest.approx(0.1 / 6)
-    with pytest.raises(ValueError, match="expected the kept series to have arms-drop / iii / memorising, Adam"):
+    with pytest.raises(ValueError, match="expected arms-drop / iii / memorising, Adam to be kept once; got it 0 times"):
         series.distances(slice_, [effect for effect in kept if effect.part != "arms-drop"])
 
 
 def test_missing_results_are_named_in_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(series, "KEPT", tmp_path / "series.csv")
+    monkeypatch.setattr(table, "path", lambda _: tmp_path / "series.csv")
+    monkeypatch.setattr(table, "project_root", lambda: tmp_path)
     monkeypatch.setattr(results, "folder", lambda *_: tmp_path)
-    assert series.main() == 1
+    assert table.main(["digits.series"]) == 1
     assert "156 results cannot be used" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_table_has_what_is_written(kept, tmp_path):
+    table.write(tmp_path / "series.csv", series.COLUMNS, effects.rows(kept))
+    assert (tmp_path / "series.csv").read_bytes() == table.path("digits.series").read_bytes()

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "effects",
         "equivalence",
         "findings",
+        "kept",
         "plots",
         "protocols",
         "results",

@@ -10,19 +10,16 @@ functions here make `Effect` records from the outcomes of one setting, one recor
     effects += of_variances({0.001: ..., 1 / 3: ...}, protocol="v", setting="one epoch, AdamW")
 
 With the effects of all settings and protocols in one list, `lorantk.experiments.common.equivalence` judges a finding, for example
-``verdict("finding-rank", effects)``. `write` and `read` keep effects as a CSV file.
+``verdict("finding-rank", effects)``. `rows` and `of_table` turn effects into rows of a table and back.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from lorantk.disk import write_whole
 from lorantk.experiments.common.statistics import change
 
 # Every part of every finding: a difference that is positive if the finding is right.
@@ -145,47 +142,36 @@ def of_variances(found: Mapping[float, Outcome], *, protocol: str, setting: str)
 COLUMNS = ("part", "protocol", "setting", "void")
 
 
-def write(path: Path, effects: Iterable[Effect]) -> None:
-    """Write effects as a CSV file, whole or not at all: a row for each, a column for each seed, to 6 decimals."""
-    effects = list(effects)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([*COLUMNS, *range(len(effects[0].differences))])
-    for effect in effects:
-        numbers = [f"{value:.6f}".rstrip("0").rstrip(".") for value in np.round(effect.differences, 6) + 0.0]
-        table.writerow([effect.part, effect.protocol, effect.setting, int(effect.void), *numbers])
-    write_whole(path, text.getvalue().encode())
+def rows(effects: Iterable[Effect]) -> list[dict]:
+    """Return effects as rows of a table: `COLUMNS`, and a number for each seed by its name ``"0"``, ``"1"`` and so on."""
+    return [
+        dict(zip(COLUMNS, (e.part, e.protocol, e.setting, int(e.void)), strict=True))
+        | {str(seed): float(value) for seed, value in enumerate(np.round(e.differences, 6) + 0.0)}
+        for e in effects
+    ]
 
 
-def read(path: Path) -> list[Effect]:
-    """Read the effects that `write` wrote.
+def of_table(table: pd.DataFrame) -> list[Effect]:
+    """Return the effects whose `rows` a table has.
 
     Raises
     ------
     ValueError
-        The file has other columns, a row that is not whole, an unknown part, or a part without some of the settings of another.
+        A row with an unknown part or an entry that is no number, or a part without some of the settings of another.
     """
-    head, *rows = list(csv.reader(io.StringIO(path.read_text()))) or [[]]
-    seeds = len(head) - len(COLUMNS)
-    if tuple(head[: len(COLUMNS)]) != COLUMNS or seeds < 2:
-        msg = f"{path}: expected the columns {', '.join(COLUMNS)} and one for each of at least two seeds; got {head[:5]}"
-        raise ValueError(msg)
     found = []
-    for line, row in enumerate(rows, 2):
-        try:
-            part, protocol, setting, void, *numbers = row
-            differences = np.array(numbers, dtype=float)
-            whole = len(numbers) == seeds and part in PARTS and void in ("0", "1") and np.isfinite(differences).all()
-        except ValueError:
-            whole = False
-        if not whole:
-            text = ",".join(row)[:80]
-            msg = f"{path}, line {line}: expected a known part, protocol, setting, 0 or 1, and {seeds} numbers; got {text}"
+    for row in table.to_dict("records"):
+        part, protocol, setting, void = (row.pop(name) for name in COLUMNS)
+        differences = pd.to_numeric(pd.Series(row), errors="coerce").to_numpy(dtype=float)
+        if part not in PARTS or void not in (0, 1) or not np.isfinite(differences).all():
+            place = " / ".join(map(str, (part, protocol, setting)))
+            got = f"{place}, {void} and {[*row.values()]}"
+            msg = f"expected a known part, 0 or 1 for void, and a finite number for each seed; got {got[:200]}"
             raise ValueError(msg)
-        found.append(Effect(part, protocol, setting, differences, void == "1"))
+        found.append(Effect(part, protocol, setting, differences, bool(void)))
     places = {part: {(e.protocol, e.setting) for e in found if e.part == part} for part in {e.part for e in found}}
     if len(set(map(frozenset, places.values()))) != 1:
         counts = ", ".join(f"{len(place)} of {part}" for part, place in sorted(places.items()))
-        msg = f"{path}: expected every part in the same settings and protocols; got {counts or 'no rows'}"
+        msg = f"expected every part in the same settings and protocols; got {counts or 'no rows'}"
         raise ValueError(msg)
     return found

@@ -1,29 +1,29 @@
 """The second series of runs on the digits: 100 seeds, each from a pretrained network of its own. Its effects are kept here.
 
     python -m lorantk.experiments.common.sweep series --profile kept
-    python -m lorantk.experiments.digits.series
+    python -m lorantk.experiments.common.kept digits.series
 
 compute them again. Every build runs a slice of the series and holds it to what is kept.
 """
 
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
-from lorantk.disk import in_words
-from lorantk.experiments.common import effects, findings, results
+from lorantk.experiments.common import effects, findings, kept, results
 from lorantk.experiments.common.effects import Effect
-from lorantk.experiments.common.results import Result, ResultError
+from lorantk.experiments.common.results import Result
+from lorantk.experiments.digits import sweeps
 
-KEPT = Path(__file__).with_name("series.csv")
+COLUMNS = (*effects.COLUMNS, *map(str, range(sweeps.SIZES["kept"]["seeds"])))
 # Under these protocols an effect of a seed does not depend on which other seeds were run.
 BY_SEED = ("iii", "iv", "v")
 
 
 def second_series() -> list[Effect]:
-    """Return the effects that are kept: every part, setting and protocol; raises ValueError like `effects.read`."""
-    return effects.read(KEPT)
+    """Return the effects that are kept: every part, setting and protocol; raises ValueError like `kept.read`."""
+    return effects.of_table(kept.read("digits.series"))
 
 
 def effects_of(series: list[Result]) -> list[Effect]:
@@ -40,39 +40,22 @@ def effects_of(series: list[Result]) -> list[Effect]:
     ]
 
 
-def distances(found: list[Effect], kept: list[Effect]) -> np.ndarray:
+def distances(found: list[Effect], expected: list[Effect]) -> np.ndarray:
     """Return how far each number of a slice, which has the first seeds, lies from the one that is kept.
 
-    Only `BY_SEED` is compared, without the ranks that perform, which depend on all seeds.
-
-    Raises
-    ------
-    ValueError
-        The slice has an effect that is not kept.
+    Only `BY_SEED` is compared, without the ranks that perform, which depend on all seeds. Raises ValueError like
+    `kept.distances`.
     """
-    known = {effect[:3]: effect.differences for effect in kept}
-    gaps = []
-    for effect in found:
-        if effect.protocol in BY_SEED and effect.part != "low-rank-lift":
-            if effect[:3] not in known:
-                msg = f"expected the kept series to have {' / '.join(effect[:3])}; got nothing of that name"
-                raise ValueError(msg)
-            gaps.append(np.abs(effect.differences - known[effect[:3]][: len(effect.differences)]))
-    return np.concatenate(gaps)
+    compared = [e for e in found if e.protocol in BY_SEED and e.part != "low-rank-lift"]
+    again, whole = (pd.DataFrame(effects.rows(each)).drop(columns="void") for each in (compared, expected))
+    return kept.distances(again, whole, ("part", "protocol", "setting")).to_numpy().ravel()
 
 
-@in_words("lorantk.experiments.digits.series")
-def main(arguments: list[str] | None = None) -> int:
-    """Write the effects of the whole series, from results that are there; return 0, or 1 if some are missing."""
-    try:
-        found = effects_of(results.load("series", "kept"))
-    except ResultError as error:
-        sys.stderr.write(f"lorantk.experiments.digits.series: {error}\n")
-        return 1
-    effects.write(KEPT, found)
-    sys.stdout.write(f"{KEPT.name}: {len(found)} effects of {len(found[0].differences)} seeds\n")
-    return 0
+def parts() -> Iterator[tuple[str]]:
+    """Yield the profile of the whole series."""
+    yield ("kept",)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def rows_of(profile: str) -> list[dict]:
+    """Return the effects of the series as rows of `COLUMNS`, from its results; raises ResultError if some are missing."""
+    return effects.rows(effects_of(results.load("series", profile)))

@@ -8,7 +8,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "detector",
         "fingerprints",
         "judging",
-        "kept",
         "lifespan",
         "memory",
         "variants",

@@ -6,8 +6,10 @@ from itertools import product
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
+from lorantk.experiments.common.statistics import change
 from lorantk.experiments.digits import training
 from lorantk.experiments.digits.cell import BATCH, Cell
 from lorantk.experiments.digits.finetune import Task, fine_tune
@@ -30,10 +32,15 @@ def matched_scale(rank: int) -> float:
     return 2 * np.sqrt(8 / rank)
 
 
+def step_scale(rank: int) -> float:
+    """Return the s at which ``s r σ_a``, the size of LoRA's steps under Adam, is that of rank 8 and s = 2."""
+    return 2 * 8 / rank
+
+
 def parts(*, seeds: int = SEEDS) -> Iterator[tuple[str, Cell]]:
     """Yield every configuration: its speed, ``"own"`` for full fine-tuning, and a cell whose steps are those of both phases."""
-    speeds = {"matched": matched_scale, "common": lambda _: 1.0}
     for optimiser, rates in RATES.items():
+        speeds = {"matched": matched_scale, "common": lambda _: 1.0} | ({"step": step_scale} if optimiser == "adam" else {})
         shared = ("memorising", optimiser, "patch")
         sizes = {"rates": rates, "seeds": seeds, "rows": ROWS, "steps": POISONED_STEPS + CLEAN_STEPS, "poison": POISON}
         yield "own", Cell(*shared, "full", **sizes)
@@ -83,6 +90,25 @@ def half_life(excess: Float[np.ndarray, " T"], steps: Float[np.ndarray, " T"]) -
     if k == 1:
         return float(share * steps[1]), False
     return float(steps[k - 1] * (steps[k] / steps[k - 1]) ** share), False
+
+
+def fall_with_rank(runs: pd.DataFrame) -> Float[np.ndarray, " seeds"] | None:
+    """Return each seed's fall of the base-2 logarithm of the half-life over the ranks, or None if too few ranks are left.
+
+    Parameters
+    ----------
+    runs
+        Rows of `COLUMNS`, the adapters of one speed, optimiser and rate.
+
+    The fall is a least-squares slope over ``log2 r`` times the length of the range. Ranks whose mean excess at the end of
+    poisoning is below `LEAST_EXCESS` are left out; fewer than three are too few.
+    """
+    excess = runs.groupby("rank")["excess"].mean()
+    usable = runs[runs["rank"].isin(excess.index[excess >= LEAST_EXCESS])]
+    wide = usable.pivot_table(index="seed", columns="rank", values="half_life")
+    if wide.shape[1] < 3:
+        return None
+    return -change(np.log2(wide.to_numpy()), np.log2(wide.columns.to_numpy(dtype=float)))
 
 
 def rows_of(speed: str, cell: Cell) -> list[dict]:

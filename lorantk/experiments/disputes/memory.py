@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy.optimize import least_squares
 
 INPUTS, CLASSES, STEPS, SEEDS = 16, 8, 3000, 10
 RANKS = (1, 2, 4)
@@ -57,6 +58,31 @@ def fitted(rank: int, labels: int, *, seeds: int = SEEDS, steps: int = STEPS) ->
     fit = jax.vmap(jax.vmap(partial(_fit, steps=steps), in_axes=(0, 0, 0, 0, None)), in_axes=(None, None, None, None, 0))
     dtype = jnp.zeros(()).dtype
     return np.asarray(fit(x.astype(dtype), y, W.astype(dtype), A.astype(dtype), jnp.asarray(RATES, dtype))).max(axis=0)
+
+
+def misfit(rank: int, labels: int, seed: int) -> float:
+    """Return what is left of random labels after a least-squares fit from LoRA's start, as a share of their squares.
+
+    Label a is normal, and its output is ``⟨G_a, BA⟩`` with a Gaussian matrix ``G_a`` of shape ``(k, d)``: the linearised loss of
+    LoRA on Gaussian features. ``A`` starts at random and ``B`` at 0; both are fitted by a trust-region method, in float64.
+    """
+    rng = np.random.default_rng([seed, rank, labels])
+    G, y = rng.standard_normal((labels, CLASSES, INPUTS)), rng.standard_normal(labels)
+    start = np.concatenate([np.zeros(CLASSES * rank), rng.standard_normal(rank * INPUTS) / np.sqrt(INPUTS)])
+
+    def factors(x):
+        return x[: CLASSES * rank].reshape(CLASSES, rank), x[CLASSES * rank :].reshape(rank, INPUTS)
+
+    def misses(x):
+        B, A = factors(x)
+        return G.reshape(labels, -1) @ (B @ A).ravel() - y
+
+    def derivative(x):
+        B, A = factors(x)
+        return np.concatenate([(G @ A.T).reshape(labels, -1), (B.T @ G).reshape(labels, -1)], axis=1)
+
+    found = least_squares(misses, start, derivative, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=300)
+    return float(2 * found.cost / (y @ y))
 
 
 def parts() -> Iterator[tuple[int, float]]:

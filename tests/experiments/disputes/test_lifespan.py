@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lorantk.experiments.digits import training
@@ -39,6 +40,34 @@ def test_matched_scales_give_every_rank_the_speed_of_rank_eight(rank):
     speeds = {speed: cell.speeds for speed, cell in lifespan.parts() if cell.rank == rank and cell.arm == "lora"}
     np.testing.assert_allclose(speeds["matched"], 4 * 8 / 3 / 64)
     np.testing.assert_allclose(speeds["common"], rank / 3 / 64)
+
+
+def test_under_adam_a_third_scale_gives_every_rank_the_step_of_rank_eight():
+    cells = [cell for speed, cell in lifespan.parts() if speed == "step"]
+    assert {(cell.optimiser, cell.rank) for cell in cells} == {("adam", rank) for rank in lifespan.RANKS}
+    assert {cell.scale * cell.rank for cell in cells} == {16.0}
+
+
+def runs_of(lives):
+    """Runs of two seeds whose half-lives at the ranks are given; the second seed's are twice as long."""
+    return pd.DataFrame(
+        {"rank": rank, "seed": seed, "excess": 0.9, "half_life": life * 2**seed}
+        for rank, life in lives.items()
+        for seed in range(2)
+    )
+
+
+def test_half_lives_that_halve_with_every_doubling_of_the_rank_fall_by_the_range():
+    assert lifespan.fall_with_rank(runs_of({1: 64.0, 2: 32.0, 4: 16.0, 8: 8.0})) == pytest.approx([3, 3])
+    assert lifespan.fall_with_rank(runs_of({1: 8.0, 4: 8.0, 32: 8.0})) == pytest.approx([0, 0])
+
+
+def test_ranks_whose_backdoor_is_not_well_injected_are_left_out_and_two_ranks_are_too_few():
+    runs = runs_of({1: 1.0, 2: 32.0, 4: 16.0, 8: 8.0})
+    runs.loc[runs["rank"] == 1, "excess"] = 0.4
+    assert lifespan.fall_with_rank(runs) == pytest.approx([2, 2])
+    runs.loc[runs["rank"] == 2, "excess"] = 0.4
+    assert lifespan.fall_with_rank(runs) is None
 
 
 def test_half_life_is_exact_where_the_record_falls_with_the_logarithm_of_the_steps():

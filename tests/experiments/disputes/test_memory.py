@@ -29,3 +29,21 @@ def test_problems_depend_on_the_seed_and_only_on_it():
         np.testing.assert_array_equal(a, b)
         assert (a != c).any()
     assert jnp.shape(one[3]) == (2, memory.INPUTS)
+
+
+def test_random_numbers_are_fitted_to_rounding_below_the_dimension_and_not_above():
+    dimension = memory.dimension(1)
+    assert max(memory.misfit(1, round(dimension / 1.35), seed) for seed in range(3)) < 1e-20
+    assert min(memory.misfit(1, round(1.5 * dimension), seed) for seed in range(3)) > 1e-3
+
+
+def test_with_the_full_rank_only_as_many_numbers_are_fitted_as_the_matrix_has_entries():
+    entries = memory.CLASSES * memory.INPUTS
+    assert memory.dimension(memory.CLASSES) == entries
+    assert memory.misfit(memory.CLASSES, entries // 2, 0) < 1e-20
+    # Least squares without factors, for the part of the labels that no matrix fits.
+    labels = entries + 40
+    rng = np.random.default_rng([0, memory.CLASSES, labels])
+    G, y = rng.standard_normal((labels, entries)), rng.standard_normal(labels)
+    rest = y - G @ np.linalg.lstsq(G, y)[0]
+    assert memory.misfit(memory.CLASSES, labels, 0) == pytest.approx((rest @ rest) / (y @ y), rel=1e-6)
