@@ -78,10 +78,15 @@ def _pass(translator, node):
     """Write only the content, in formats other than HTML."""
 
 
-def add_explorer(app, pagename, templatename, context, doctree):
-    """Load the explorer's script on the page that has a container of class ``lorantk-explorer``."""
-    if doctree is not None and any("lorantk-explorer" in node["classes"] for node in doctree.findall(nodes.container)):
-        app.add_js_file("explorer.js", loading_method="defer")
+SCRIPTS = {"lorantk-explorer": "explorer.js", "lorantk-widget": "widgets.js"}
+
+
+def add_pictures(app, pagename, templatename, context, doctree):
+    """Load the script of the explorer, or of the small pictures with sliders, on the pages that have a container for them."""
+    classes = {name for node in doctree.findall(nodes.container) for name in node["classes"]} if doctree is not None else set()
+    for name in classes & SCRIPTS.keys():
+        app.add_js_file("pictures.js", loading_method="defer")
+        app.add_js_file(SCRIPTS[name], loading_method="defer")
 
 
 def setup(app):
@@ -109,7 +114,7 @@ def setup(app):
     app.connect("doctree-resolved", symbols.link_symbols)
     app.connect("doctree-resolved", measured.hide_measured)
     app.connect("doctree-resolved", works.write_citations)
-    app.connect("html-page-context", add_explorer)
+    app.connect("html-page-context", add_pictures)
     app.connect("html-page-context", notebooks.offer_notebook, priority=600)  # after the theme has made its buttons
     app.connect("html-page-context", head.write_head)
     app.connect("html-page-context", repository.offer_source, priority=600)

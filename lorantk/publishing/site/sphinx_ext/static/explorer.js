@@ -2,6 +2,7 @@
 // `compute` is the mathematics, the rest draws it. Nothing is fetched; the state is in the address after the #.
 (() => {
   "use strict";
+  const { W, H, decades, draw, listed, make, number, rule, slider, spectrum } = window.lorantkPictures;
   const SCALES = { "alpha/r": (alpha, r) => alpha / r, "alpha/sqrt(r)": (alpha, r) => alpha / Math.sqrt(r), 1: () => 1 };
   const SCALE_NAMES = { "alpha/r": "α/r", "alpha/sqrt(r)": "α/√r (rank-stabilised)", 1: "1 (the poster)" };
   // Excess kurtosis of the entries of A; orthonormal rows are a law of the whole matrix.
@@ -61,87 +62,11 @@
     return { s, q, c, ratio, edges, sharp: edges[1], probability, spread, printed: variance < 1 / n };
   }
 
-  // Marchenko-Pastur density of the r eigenvalues that are not exactly -1, at x = the eigenvalue of M_Δ.
-  function density(x, { q, ratio, edges: [low, high] }) {
-    const y = x + 1;
-    return y <= low || y >= high ? 0 : Math.sqrt((high - y) * (y - low)) / (2 * Math.PI * ratio * q * y);
-  }
-
-  const NS = "http://www.w3.org/2000/svg";
-  function draw(tag, attributes, ...inside) {
-    const node = document.createElementNS(NS, tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    node.append(...inside);
-    return node;
-  }
-  const W = 620;
-  const H = 262;
-  const LEFT = 20;
-  const BOTTOM = 210;
-  const number = (value) => (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 10000) ? value.toExponential(2) : String(Number(value.toPrecision(4))));
-
-  function ticks(low, high) {
-    const raw = (high - low) / 6;
-    const power = 10 ** Math.floor(Math.log10(raw));
-    const step = power * [1, 2, 5, 10].find((factor) => factor * power >= raw);
-    const found = [];
-    for (let k = Math.ceil(low / step); k * step <= high; k++) found.push(Number((k * step).toPrecision(6)));
-    return found;
-  }
-
-  function axis(low, high, label) {
-    const at = (x) => LEFT + ((x - low) / (high - low)) * (W - 2 * LEFT);
-    const group = draw("g", {}, draw("line", { x1: LEFT, x2: W - LEFT, y1: BOTTOM, y2: BOTTOM, stroke: "currentColor" }));
-    for (const x of ticks(low, high)) {
-      group.append(
-        draw("line", { x1: at(x), x2: at(x), y1: BOTTOM, y2: BOTTOM + 5, stroke: "currentColor" }),
-        draw("text", { x: at(x), y: BOTTOM + 19, "text-anchor": "middle" }, String(x).replace("-", "−")),
-      );
-    }
-    group.append(draw("text", { x: W / 2, y: BOTTOM + 43, "text-anchor": "middle" }, ...label));
-    return [at, group];
-  }
-
-  function rule(at, x, label, y) {
-    const side = at(x) > W / 2 ? -6 : 6;
-    return draw(
-      "g",
-      { class: "limit" },
-      draw("line", { x1: at(x), x2: at(x), y1: 14, y2: BOTTOM }),
-      draw("text", { x: at(x) + side, y, "text-anchor": side < 0 ? "end" : "start" }, label),
-    );
-  }
-
-  function spectrum(state, found) {
-    const [low, high] = found.edges.map((edge) => edge - 1);
-    const right = Math.max(0.25, high + 0.12 * (high + 1));
-    const [at, axes] = axis(-1.08 - 0.04 * (right + 1), right, [
-      "eigenvalue of M",
-      draw("tspan", { dy: 4, "font-size": "75%" }, "Δ"),
-      draw("tspan", { dy: -4 }, " (dimensionless)"),
-    ]);
-    const width = Math.max(high - low, 1e-9);
-    const xs = Array.from({ length: 241 }, (_, k) => low + (width * (1 - Math.cos((Math.PI * k) / 240))) / 2);
-    const ys = xs.map((x) => density(x, found));
-    const narrow = state.law === "orthonormal" || at(high) - at(low) < 3;
-    const top = Math.max(...ys, 1e-12);
-    const points = xs.map((x, k) => `${at(x).toFixed(1)},${(BOTTOM - (160 * ys[k]) / top).toFixed(1)}`);
-    const bulk = narrow
-      ? draw("rect", { class: "bulk", x: at(low) - 2, width: 4 + at(high) - at(low), y: BOTTOM - 160, height: 160 })
-      : draw("polygon", { class: "bulk", points: `${at(low)},${BOTTOM} ${points.join(" ")} ${at(high)},${BOTTOM}` });
-    const atom = draw("g", {});
-    if (state.r < state.n) {
-      atom.append(
-        draw("rect", { class: "atom", x: at(-1) - 3, width: 6, y: 50, height: BOTTOM - 50 }),
-        draw("text", { x: at(-1) + 8, y: 46 }, `${state.n - state.r} eigenvalues at −1`),
-      );
-    }
-    return [axes, atom, bulk, rule(at, 0, "above 0: LoRA's kernel is larger", 26)];
-  }
-
   function kernel(found) {
-    const [low, high] = [Math.max(0, found.c - 2 * found.spread), found.c + 2 * found.spread];
-    const [at, axes] = axis(0, 1.15 * Math.max(1, high), ["LoRA's kernel over that of full fine-tuning (dimensionless)"]);
+    const high = found.c + 2 * found.spread;
+    const smallest = Math.max(found.c - 2 * found.spread, found.c / 100);
+    const [at, axes, left] = decades(smallest / 2, 2 * Math.max(1, high), ["LoRA's kernel over that of full fine-tuning (dimensionless)"]);
+    const low = Math.max(found.c - 2 * found.spread, left);
     return [
       axes,
       draw("rect", { class: "bulk", x: at(low), width: Math.max(at(high) - at(low), 1), y: 105, height: 40 }),
@@ -159,21 +84,13 @@
     return first + second + printed;
   }
 
-  function make(tag, attributes = {}, ...inside) {
-    const node = document.createElement(tag);
-    Object.assign(node, attributes);
-    node.append(...inside);
-    return node;
-  }
-
-  // Sliders move on a logarithmic scale: `to` turns their position into a value, `from` a value into a position.
-  const power = (base) => ({ to: (x) => base ** x, from: (value) => Math.log(value) / Math.log(base) });
-  const whole = { to: (x) => Math.round(2 ** x), from: (value) => Math.log2(value) };
+  const doubling = (first, last) => Array.from({ length: last - first + 1 }, (_, k) => 2 ** (first + k));
+  const between = (first, last) => doubling(first, last).flatMap((value) => [value, 1.5 * value]); // 4, 6, 8, 12, 16, …
   const SLIDERS = {
-    n: { label: "width n", min: 4, max: 15, step: 0.25, ...whole },
-    r: { label: "rank r", min: 0, max: 12, step: 0.25, ...whole },
-    alpha: { label: "α", min: -2, max: 10, step: 0.25, ...power(2) },
-    variance: { label: "variance times n", min: -4, max: 4, step: 0.05, ...power(10) },
+    n: { label: "width n", ...listed(between(2, 14)) },
+    r: { label: "rank r", ...listed([1, 2, 3, ...between(2, 11), 4096]) },
+    alpha: { label: "α", ...listed(doubling(-2, 10)) },
+    variance: { label: "variance times n", ...listed([0.0001, 0.001, 0.01, 0.03, 0.1, 0.2, 1 / 3, 0.5, 1, 2, 3, 5, 10, 100, 1000]) },
   };
   const CHOICES = { scale: ["scale s", SCALE_NAMES], law: ["law of A", LAW_NAMES] };
 
@@ -195,20 +112,18 @@
     const root = document.querySelector(".lorantk-explorer");
     if (!root) return;
     let state = read(location.hash);
+    const sliders = {};
     const inputs = {};
     const shown = {};
     const controls = make("div", { className: "controls" });
-    for (const [name, { label, min, max, step }] of Object.entries(SLIDERS)) {
-      inputs[name] = make("input", { type: "range", min, max, step, id: `explorer-${name}` });
-      shown[name] = make("output", { htmlFor: `explorer-${name}` });
-      controls.append(make("div", {}, make("label", { htmlFor: `explorer-${name}` }, label), inputs[name], shown[name]));
-      inputs[name].addEventListener("input", () => {
-        const value = SLIDERS[name].to(Number(inputs[name].value));
+    for (const [name, options] of Object.entries(SLIDERS)) {
+      sliders[name] = slider(`explorer-${name}`, options, (value) => {
         if (name === "variance") update({ variance: value / state.n });
         // A wider layer keeps its variance times n: that is how the libraries draw A.
         else if (name === "n") update({ n: value, variance: (state.variance * state.n) / value });
         else update({ [name]: value });
       });
+      controls.append(sliders[name].node);
     }
     for (const [name, [label, options]] of Object.entries(CHOICES)) {
       inputs[name] = make("select", { id: `explorer-${name}` }, ...Object.entries(options).map(([value, text]) => make("option", { value }, text)));
@@ -234,14 +149,12 @@
 
     function show() {
       const found = compute(state);
-      for (const [name, { from, min, max }] of Object.entries(SLIDERS)) {
-        const value = name === "variance" ? state.variance * state.n : state[name];
-        inputs[name].value = Math.min(Math.max(from(value), min), max);
-        shown[name].value = name === "variance" ? `${number(value)} (σ² = ${number(state.variance)})` : number(value);
-        inputs[name].setAttribute("aria-valuetext", shown[name].value);
+      for (const [name, { set }] of Object.entries(sliders)) {
+        if (name === "variance") set(state.variance * state.n, `${number(state.variance * state.n)} (σ² = ${number(state.variance)})`);
+        else set(state[name]);
       }
       for (const name of Object.keys(CHOICES)) inputs[name].value = state[name];
-      inputs.alpha.disabled = state.scale === "1";
+      sliders.alpha.input.disabled = state.scale === "1";
       for (const cell of numbers.querySelectorAll("dd")) {
         cell.textContent = number(found[cell.dataset.name]);
         cell.dataset.value = found[cell.dataset.name];
