@@ -468,6 +468,20 @@ def test_every_head_describes_its_page(site):
     assert head.select_one("meta[property='og:image']")["content"].endswith("/nsd-line.png")
 
 
+def test_a_description_is_plain_text(tmp_path):
+    markdown = (
+        "# Page\n\n```{note}\nNot this.\n```\n\nIf $q\\,(1+\\sqrt{r/n})^2 \\le 1$ and $M_\\Delta\\preceq 0$, " + "words " * 60
+    )
+    (tmp_path / "CITATION.cff").write_text(CITATION)
+    collect(tmp_path / "build")
+    options = {"lorantk_build": "build", "myst_enable_extensions": ["dollarmath"]}
+    assert build_plainly(tmp_path, markdown, **options) == ""
+    head = BeautifulSoup((tmp_path / "out/index.html").read_text(), "html.parser").head
+    description = head.select_one("meta[name=description]")["content"]
+    assert description.startswith("If q(1+√(r/n))² ≤ 1 and MΔ⪯ 0, words")
+    assert len(description) <= 300
+
+
 def test_linked_data_is_in_the_vocabulary_of_schema_org(site):
     found = {}
     for name in ("index", *CHAPTERS):

@@ -20,12 +20,18 @@ from lorantk.publishing.site.finish import plain_tex
 from lorantk.publishing.site.sphinx_ext.works import CITATION, works
 
 LENGTH = 300  # characters of a description
+# What formulas in the first paragraphs use besides letters.
+SIGNS = {r"\,": "", r"\preceq": "⪯", r"\le": "≤", r"\ge": "≥", r"\eta": "η", r"\lambda": "λ", r"\kappa": "κ", r"\infty": "∞"}
+ROOT = re.compile(r"\\sqrt(?:\{([^{}]*)\}| ?(\w))")
 
 
 def plain_text(node):
     """The text of a node, with its formulas in plain text."""
     if isinstance(node, nodes.math):
-        return plain_tex(node.astext())
+        tex = ROOT.sub(lambda root: f"√({root[1]})" if root[1] else f"√{root[2]}", node.astext())
+        for name, sign in SIGNS.items():
+            tex = re.sub(re.escape(name) + r"(?![A-Za-z])", sign, tex)
+        return plain_tex(tex)
     if isinstance(node, nodes.Text):
         return node.astext()
     return "".join(map(plain_text, node.children))
@@ -37,9 +43,9 @@ def shortened(content, length=LENGTH):
     return line if len(line) <= length else line[: line.rindex(" ", 0, length - 1)].rstrip(",;:") + " …"
 
 
-def description(doctree):
-    """What a page is about: its first paragraph of prose, or else its title."""
-    inside = (addnodes.desc, nodes.table, nodes.Admonition, nodes.list_item)
+def description(doctree, book):
+    """What a page is about: its first paragraph of prose, or else its title and that of the book."""
+    inside = (addnodes.desc, nodes.table, nodes.Admonition, nodes.list_item, nodes.citation)
     for paragraph in doctree.findall(nodes.paragraph):
         parent = paragraph.parent
         while parent is not None and not isinstance(parent, inside):
@@ -47,7 +53,7 @@ def description(doctree):
         if parent is None and (words := shortened(plain_text(paragraph))):
             return words
     title = doctree.next_node(nodes.title)
-    return plain_text(title) if title is not None else ""
+    return f"{plain_text(title)}: a page of the book “{book}”" if title is not None else book
 
 
 class Addresses:
@@ -100,16 +106,18 @@ def write_head(app, page, template, context, doctree):
     """Add the description, the preview and the objects to the head of a page."""
     if doctree is None or not Path(app.srcdir, CITATION).is_file():
         return
-    title, about = re.sub("<[^>]*>", "", context["title"]), description(doctree)
+    known = works(app.env)
+    book = known[citation.BOOK]
+    title, about = re.sub("<[^>]*>", "", context["title"]), description(doctree, book["title"])
     build = Path(app.srcdir, app.config.lorantk_build)
     figures = {figure["id"]: figure for figure in read_list(build / FIGURES_FILE)}
     drawn = next((figure for figure in figures.values() if figure["notebook"] == f"{page}.ipynb"), None)
-    known = works(app.env)
-    addresses = Addresses(app, page, known[citation.BOOK]["url"])
+    addresses = Addresses(app, page, book["url"])
     preview = addresses.preview(drawn or figures.get(app.config.lorantk_preview))
     objects = list(page_objects(app, page, known, title, about, preview, addresses))
     tags = {"og:title": title, "og:type": "article", "og:site_name": app.config.html_title, "og:description": about}
-    tags |= {"og:url": addresses.of(addresses.here)}
+    if book["url"]:
+        tags["og:url"] = addresses.of(addresses.here)
     if preview:
         tags |= {"og:image": preview[0], "og:image:alt": preview[1]}
     lines = [f'<meta name="description" content="{escape(about)}">']
