@@ -6,7 +6,7 @@ preview of a chapter is the PNG of its first figure, which pages show as SVG.
 
 import json
 import re
-from html import escape
+from html import escape, unescape
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -86,8 +86,8 @@ class Addresses:
 
 def page_objects(app, page, known, title, about, preview, addresses):
     """The objects of schema.org that a page describes; `known` has all works."""
-    env = app.env
-    book, own = known[citation.BOOK], known.get(page.partition("_")[2]) if page.startswith("notebooks/") else None
+    env, book = app.env, known[citation.BOOK]
+    own = known.get(page.partition("_")[2]) if page.startswith("notebooks/") else None
     front = page == app.config.root_doc
     work = own or (book if front else book | {"title": title})
     work = work | {"url": addresses.of(addresses.here), "doi": work["doi"] if front else None}
@@ -108,7 +108,7 @@ def write_head(app, page, template, context, doctree):
         return
     known = works(app.env)
     book = known[citation.BOOK]
-    title, about = re.sub("<[^>]*>", "", context["title"]), description(doctree, book["title"])
+    title, about = unescape(re.sub("<[^>]*>", "", context["title"])), description(doctree, book["title"])
     build = Path(app.srcdir, app.config.lorantk_build)
     figures = {figure["id"]: figure for figure in read_list(build / FIGURES_FILE)}
     drawn = next((figure for figure in figures.values() if figure["notebook"] == f"{page}.ipynb"), None)
