@@ -79,9 +79,8 @@ def write_citations(app, doctree, page):
     for place in places:
         work = known[place["work"]]
         address = [] if citation.link(work) else [text("The book has no address yet, so the citation gives none.")]
-        place.replace_self(
-            [code(citation.apa(work), "text"), code(citation.bibtex(work), "bibtex"), *address],
-        )
+        written = [code(citation.apa(work), "text"), code(citation.bibtex(work), "bibtex"), *address]
+        place.replace_self(nodes.container("", *written, classes=["lorantk-cite"]))
 
 
 def write_works(app, exception):
