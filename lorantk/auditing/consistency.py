@@ -21,7 +21,7 @@ WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrappe
 
 
 def _of(count: int, total: int, noun: str = "modules") -> str:
-    return f"{count} of {total} {noun}"
+    return "the only module" if (total, noun) == (1, "modules") else f"{count} of {total} {noun}"
 
 
 def declared(configuration: Configuration, given: dict[str, Settings]) -> list[Finding]:
@@ -130,7 +130,7 @@ def _left_out(configuration: Configuration, names: list[str]) -> list[Finding]:
     found = []
     for named, key in ((False, expression), (True, keys)):
         if own := [name for name in ignored if is_named(name) is named]:
-            text = f"{_of(len(own), len(names))} in the file are left out by {key}: PEFT ignores their tensors when it loads"
+            text = f"by {key} PEFT leaves out {_of(len(own), len(names))} in the file, and ignores the tensors when it loads"
             found.append(finding("tensors-without-target", text, "correct the option if they were trained", own))
     return found
 

@@ -58,7 +58,7 @@ def shared_matrices(groups: Iterable[tuple[str, ...]], modules: Iterable[Module]
         return []
     first = (failing or groups)[0]
     names = ", ".join(first[:NAMED]) + (f" and {len(first) - NAMED} more" if len(first) > NAMED else "")
-    others = f", and {len(groups) - 1} more matrices by several modules" if len(groups) > 1 else ""
+    others = f" (and {len(groups) - 1} more matrices have several users)" if len(groups) > 1 else ""
     text = f"one matrix W₀ is used by {names}{others}: an order holds against full fine-tuning of a copy for each module"
     text += (
         "; full fine-tuning of the one matrix adds up the gradients of all its uses, which can cancel, and against it the order "

@@ -37,7 +37,7 @@ def _paint(text: str, code: str, colour: bool) -> str:
 
 
 def _wrapped(text: str, indent: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _widths(table: list[list[str]]) -> list[int]:
