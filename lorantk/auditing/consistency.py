@@ -20,6 +20,9 @@ from lorantk.auditing.tensors import Tensor, size
 WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.|^module\.")
 
 
+STACKS = (0, 19)  # the first PEFT that saves stacked experts as now
+
+
 def _of(count: int, total: int, noun: str = "modules") -> str:
     return "the only module" if (total, noun) == (1, "modules") else f"{count} of {total} {noun}"
 
@@ -178,6 +181,12 @@ def names_that_do_not_load(keys: list[str]) -> list[Finding]:
     return found
 
 
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version, or none."""
+    numbers = re.match(r"(\d{1,6})\.(\d{1,6})", version)
+    return tuple(map(int, numbers.groups())) if numbers else ()
+
+
 def options(configuration: Configuration) -> list[Finding]:
     """Return findings on options that this audit does not know."""
     found = []
@@ -185,8 +194,7 @@ def options(configuration: Configuration) -> list[Finding]:
         text = f"unknown options: {', '.join(configuration.unknown[:5])}. They may change what A and B mean"
         advice = "find out what they do; without them the report holds"
         found.append(finding("unknown-option", text, advice, configuration.unknown))
-    numbers = re.match(r"(\d{1,6})\.(\d{1,6})", configuration.version or "")
-    if numbers and tuple(map(int, numbers.groups())) > VERSION:
+    if _numbers(configuration.version or "") > VERSION:
         known = ".".join(map(str, VERSION))
         text = f"peft_version {configuration.version[:40]} is newer than {known}, whose rules the audit follows"
         found.append(finding("newer-version", text, "check what changed since", (), "note"))
@@ -202,6 +210,19 @@ def start(configuration: Configuration) -> list[Finding]:
     text += "published model, as vLLM and llama.cpp do, gets another model"
     advice = "convert the adapter when you save it (path_initial_model_for_weight_conversion), or keep the changed W₀ with it"
     return [finding("start-changes-weights", text, advice, (), "note")]
+
+
+def experts(configuration: Configuration, names: list[str]) -> list[Finding]:
+    """Return a finding on factors of stacked experts from a PEFT that laid them out in another way.
+
+    PEFT before 0.19 took every stack for experts by inputs by outputs, and did not write its version before 0.18.
+    """
+    numbers = _numbers(configuration.version or "0.17")
+    if not names or not numbers or numbers >= STACKS:
+        return []
+    text = "PEFT before 0.19 saved factors of experts whose matrices are outputs by inputs, such as Mixtral's and Qwen's, with n "
+    text += "and m exchanged: a newer one refuses them or, where n = m, applies the transposed update; κ is the same"
+    return [finding("experts-exchanged", text, "load them with the PEFT that saved them", names)]
 
 
 def biases(configuration: Configuration, names: list[str]) -> list[Finding]:

@@ -126,6 +126,7 @@ def _read_peft(
         *consistency.names_that_do_not_load(keys),
         *consistency.options(configuration),
         *consistency.start(configuration),
+        *consistency.experts(configuration, [pair.name for pair in whole if pair.kind == "expert"]),
         *consistency.biases(configuration, biases),
         *consistency.beside(configuration, others, magnitudes, total),
     ]

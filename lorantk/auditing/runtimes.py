@@ -8,6 +8,7 @@ sources:
 - llama.cpp needs a conversion, which keeps ``lora_alpha`` alone; then it applies ``α/r`` with the rank of each module's factors,
   without rsLoRA and without patterns, and 1 where α = 0 (convert_lora_to_gguf.py, commit 0b03ada; src/llama-adapter.h, commit
   215841f). The conversion stops at tensors other than factors, norms and base layers.
+- Neither of the two is known to read the stacked factors of `target_parameters`.
 - mlx-lm 0.32.2 reads its own format alone, with the scale itself (mlx_lm/tuner/utils.py).
 - diffusers 0.42.1 and sd-scripts (commit 48d368f) read the files of image models, see `lorantk.auditing.image_formats`.
 """
@@ -30,7 +31,7 @@ def runtimes(configuration: Configuration, given: Settings, *, plain: bool) -> S
         Whether the file holds nothing that keeps llama.cpp's conversion from reading it.
     """
     alpha = configuration.alpha
-    simple = not configuration.variants and not configuration.bias
+    simple = not configuration.variants and not configuration.bias and not configuration.parameters
     return Scales(
         peft=given.scale,
         llama_cpp=(alpha / given.rank if alpha else 1.0) if plain and simple else None,

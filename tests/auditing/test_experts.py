@@ -63,6 +63,15 @@ def test_the_split_is_that_of_peft_and_another_one_is_not(tmp_path):
         assert not np.allclose(1.5 * wrong @ A, updates[expert], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("version", "noted"), [("0.21.2", False), ("0.19.0", False), ("0.18.1", True), (None, True), ("x", False)]
+)
+def test_the_layout_of_an_older_peft_is_noted(version, noted, tmp_path):
+    report = audit_adapter(saved(tmp_path, {"peft_version": version}))
+    assert ("experts-exchanged" in {entry.id for entry in report.consistency}) is noted
+    assert all(module.scales.vllm is module.scales.llama_cpp is None for module in report.modules)
+
+
 def test_a_stack_under_target_modules_is_no_adapter_of_its_full_rank(tmp_path):
     with pytest.raises(AuditError, match="look like those of stacked experts, but no target_parameters name"):
         audit_adapter(saved(tmp_path / "a", {"target_modules": ["experts"], "target_parameters": None, "r": 6}))
