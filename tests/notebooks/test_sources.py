@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from lorantk.publishing.notebook.parameters import declared_parameters
 
@@ -20,6 +21,24 @@ def notebook(request):
 
 def test_names_are_numbered_topics():
     assert [path.name for path in SOURCES if not re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", path.name)] == []
+
+
+def test_each_number_belongs_to_one_chapter():
+    numbers = [path.name[:2] for path in SOURCES]
+    assert {number for number in numbers if numbers.count(number) > 1} == set()
+
+
+def test_the_menu_has_the_chapters_in_the_order_of_their_numbers():
+    contents = yaml.safe_load((SOURCES[0].parents[1] / "_toc.yml").read_text())
+    globs = [entry["glob"] for part in contents["parts"] for entry in part["chapters"] if "glob" in entry]
+    listed = [path for pattern in globs for path in sorted(SOURCES[0].parents[1].glob(f"{pattern}.ipynb"))]
+    assert listed == SOURCES
+
+
+def test_the_reading_time_is_computed(notebook):
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert text.count("About {glue:text}`reading_minutes` minutes") == 1
+    assert re.findall(r"[Aa]bout \d+ minutes", text) == []
 
 
 def test_format_is_4_5(notebook):

@@ -25,7 +25,7 @@ TYPED = re.compile(
     rf"|(?<![\w.^_{{]){NUMBER}\$?\s*(?:{UNITS})(?![\w])"  # next to a unit
 )
 # What may contain numbers is blanked out before the search, so that lines keep their places: blocks of code, statements,
-# displayed formulas, code and roles within a line, links, and the reading time at the end of the first cell.
+# displayed formulas, code and roles within a line, and links.
 STATEMENT = re.compile(r"^([ \t]*)(`{3,}|:{3,})\{prf:.*?^\1\2[ \t]*$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^([ \t]*)(`{3,})(?!\{)[^\n]*\n.*?^\1\2[ \t]*$", re.MULTILINE | re.DOTALL)
 EXEMPT = (
@@ -34,7 +34,6 @@ EXEMPT = (
     re.compile(r"^\$\$.*?\$\$", re.MULTILINE | re.DOTALL),
     re.compile(r"(?:\{[\w:-]+\})?`[^`]*`"),
     re.compile(r"\]\([^)]*\)"),
-    re.compile(r"^About \d+ minutes", re.MULTILINE),
 )
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from lorantk.disk import project_root, write_whole
 from lorantk.publishing.errors import ClaimError, EvidenceError, FigureError, PublishingError, VerdictError
 from lorantk.publishing.json_files import DURATIONS, RECORD, json_bytes, plain
-from lorantk.publishing.notebook import claims, display, figures, provenance, style, verdicts
+from lorantk.publishing.notebook import claims, display, figures, provenance, style, tables, verdicts
 
 PROFILES = ("default", "paper", "smoke")
 SIZE_ORDER = ("smoke", "default", "paper")
@@ -50,7 +50,7 @@ class _Judgement:
 class Chapter:
     """The records of one notebook; create it in the set-up cell.
 
-    Creating it applies the figure style and deletes the records of an earlier run. Every later step is
+    Creating it applies the style of figures and tables and deletes the records of an earlier run. Every later step is
     written to disk at once, so that the records always say how far the notebook got.
 
     Parameters
@@ -84,6 +84,7 @@ class Chapter:
         self._folder = records_folder()
         shutil.rmtree(self._folder / "figures", ignore_errors=True)
         style.use()
+        tables.use()
         self._write()
 
     def _write(self):

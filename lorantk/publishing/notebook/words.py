@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from lorantk.publishing.errors import FigureError, WordsError
 from lorantk.publishing.notebook.claims import claim
 from lorantk.publishing.notebook.display import number_tex, number_text
+from lorantk.publishing.notebook.reading import reading_minutes
 
 DIRECTIVE = re.compile(
     r"^(?P<fence>`{3,}|:{3,})\{(?P<name>evidence-figure|verdict|certificate|checks)\}[ \t]*(?P<argument>\S*)[ \t]*\n"
@@ -224,13 +225,14 @@ def check_text(name, **texts):
 
 
 def filled(notebook, numbers):
-    """A copy of a notebook with the numbers in its text filled in.
+    """A copy of a notebook with the numbers in its text filled in, and `reading_minutes`, the time that it takes to read.
 
     Raises
     ------
     WordsError
         As in `fill`.
     """
+    numbers = numbers | {"reading_minutes": reading_minutes(notebook)}
     cells = [
         cell if cell["cell_type"] == "code" else cell | {"source": fill("".join(cell["source"]), numbers)}
         for cell in notebook["cells"]

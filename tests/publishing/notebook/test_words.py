@@ -218,5 +218,10 @@ def test_a_filled_notebook_has_numbers_in_its_text_and_its_code_as_it_was():
     done = filled(content, NUMBERS)
     assert [cell["source"] for cell in done["cells"]] == [code, "It is 12."]
     assert content.cells[1].source == "It is {glue:text}`count`."
-    lines = {"cells": [{"cell_type": "markdown", "source": ["It is\n", "{glue:text}`count`."]}]}
+    lines = {"cells": [{"cell_type": "markdown", "metadata": {}, "source": ["It is\n", "{glue:text}`count`."]}]}
     assert filled(lines, NUMBERS)["cells"][0]["source"] == "It is\n12."
+
+
+def test_a_chapter_can_say_how_long_it_takes_to_read():
+    done = filled(notebook("About {glue:text}`reading_minutes` minutes."), {})
+    assert done["cells"][1]["source"] == "About 5 minutes."

@@ -16,14 +16,6 @@ def write(path, *cells):
 def test_title_needs_and_parameters(tmp_path):
     text = "# A title\n\nIt needs care.\n\nAbout 5 minutes; needs {doc}`/notebooks/x` and\nnerve."
     found = write(tmp_path / "10_a_b.ipynb", text)
-    assert (found.topic, found.title, found.parameters) == ("a_b", "A title", {"seed": 0})
+    assert (found.number, found.topic, found.title, found.parameters) == (10, "a_b", "A title", {"seed": 0})
     assert found.needs == "{doc}`/notebooks/x` and\nnerve"
     assert write(tmp_path / "10_c.ipynb", "# A title\n\nNothing.").needs is None
-
-
-def test_time_counts_words_formulas_and_code(tmp_path):
-    words = "word " * 176  # with two in the title, the sign before it and a line of code, counted as 4: just over a minute
-    assert write(tmp_path / "1_a.ipynb", f"# A title\n\n{words}").minutes == 2
-    assert write(tmp_path / "1_b.ipynb", "# A title").minutes == 1
-    nine = "\n\n".join(["$$\nx = y\n$$"] * 9)  # as long as 180 words
-    assert write(tmp_path / "1_c.ipynb", f"# A title\n\n{nine}").minutes == 2

@@ -45,6 +45,7 @@ from lorantk.publishing.site.sphinx_ext import (
     figures,
     head,
     measured,
+    numbers,
     pieces,
     repository,
     symbols,
@@ -110,11 +111,13 @@ def setup(app):
     app.add_node(measured.Unsearched, html=(measured.visit_unsearched, None), **other)
     app.add_transform(chapters.RunAgain)
     app.add_transform(symbols.NameSymbols)
+    app.connect("env-get-updated", numbers.number_chapters, priority=600)  # after Sphinx's own numbers
     app.connect("doctree-read", checks.check_page)
     app.connect("doctree-resolved", symbols.link_symbols)
     app.connect("doctree-resolved", measured.hide_measured)
     app.connect("doctree-resolved", works.write_citations)
     app.connect("html-page-context", add_pictures)
+    app.connect("html-page-context", numbers.name_page)
     app.connect("html-page-context", notebooks.offer_notebook, priority=600)  # after the theme has made its buttons
     app.connect("html-page-context", head.write_head)
     app.connect("html-page-context", repository.offer_source, priority=600)

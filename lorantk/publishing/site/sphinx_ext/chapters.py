@@ -67,7 +67,14 @@ class ChapterList(ChapterDirective):
         for page, chapter, _ in self.chapters():
             verdicts = [part for claim in judged.get(f"{page}.ipynb", []) for part in self.verdict(claim)]
             needs = self.markdown(chapter.needs) if chapter.needs else [nodes.Text("nothing more")]
-            rows.append([[self.link(page, chapter.title)], verdicts, needs, [nodes.Text(f"{chapter.minutes}\u00a0min")]])
+            rows.append(
+                [
+                    [self.link(page, f"{chapter.number}. {chapter.title}")],
+                    verdicts,
+                    needs,
+                    [nodes.Text(f"{chapter.minutes}\u00a0min")],
+                ]
+            )
         return [table(["Chapter", "Judges", "Needs", "To read"], rows, "Chapters")]
 
     def verdict(self, claim):
@@ -81,7 +88,7 @@ class Runs(ChapterDirective):
 
     def content_nodes(self):
         """A table of notebooks, the versions, and a table of figures."""
-        runs = {(page, chapter.title): run for page, chapter, run in self.chapters()}
+        runs = {(page, f"{chapter.number}. {chapter.title}"): run for page, chapter, run in self.chapters()}
         known = [run for run in runs.values() if run]
         if not known:
             return [text("No run was recorded.")]
