@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 
 from lorantk.publishing.site.finish import PLAIN
 
@@ -82,11 +84,89 @@ def test_search_finds_a_chapter_online_and_from_disk(visitor, file_visitor):
         seen.page.evaluate("localStorage.clear()")  # otherwise the search words stay marked on the next page
 
 
+def test_a_page_whose_own_title_has_the_words_comes_first_and_each_says_how_it_begins(visitor, file_visitor):
+    for opened in (visitor, file_visitor):
+        seen = opened("search.html", anchor="?q=gram+condition")
+        seen.page.locator("#search-results a[href*='21_gram_condition']").first.wait_for(timeout=10_000)
+        seen.page.wait_for_timeout(500)
+        found = seen.page.locator("#search-results li")
+        assert "21_gram_condition.html" in found.first.locator("a").get_attribute("href")
+        assert len(found.first.locator("p.context").inner_text().split()) > 10
+        assert seen.complaints == []
+        seen.page.evaluate("localStorage.clear()")
+
+
+def test_a_link_to_a_verdict_opens_what_is_folded_there(file_visitor):
+    page = file_visitor("notebooks/10_nsd.html", anchor="#verdict-nsd").page
+    assert page.locator("#verdict-nsd details").count() > 0
+    assert page.locator("#verdict-nsd details:not([open])").count() == 0
+
+
+def test_the_first_use_of_a_term_shows_its_definition(file_visitor):
+    page = file_visitor("notebooks/30_untargeted.html").page
+    links = page.locator("a.lorantk-term")
+    places = [link.get_attribute("href") for link in links.all()]
+    assert len(places) == len(set(places)) > 3
+    assert "flipped labels" in tip_of(page, page.locator("a.lorantk-term[href$='#term-drop']")).inner_text()
+
+
+def test_every_link_to_a_statement_on_another_page_has_a_preview(site):
+    for path in sorted((site / "notebooks").glob("*.html")):
+        page = BeautifulSoup(path.read_text(), "html.parser")
+        known = {part["data-tip"] for part in page.select("template[data-tip]")}
+        links = {
+            link["href"] for link in page.select("article a.reference.internal:has(.std-ref, .prf)") if ".html#" in link["href"]
+        }
+        links = {href for href in links if href.partition("#")[2].startswith("thm-")}
+        assert links <= known, path.name
+
+
+def test_numbers_of_chapters_agree(site):
+    front = BeautifulSoup((site / "index.html").read_text(), "html.parser")
+    chapters = BeautifulSoup((site / "book/chapters.html").read_text(), "html.parser")
+    for source in sorted(Path("notebooks").glob("*.ipynb")):
+        number, name = int(source.name[:2]), f"notebooks/{source.stem}.html"
+        page = BeautifulSoup((site / name).read_text(), "html.parser")
+        texts = [
+            page.h1.text,
+            page.title.text,
+            front.select_one(f"nav.bd-links a[href='{name}']").text,
+            chapters.select_one(f"article td a[href='../{name}']").text,
+        ]
+        assert [text.strip().partition(".")[0] for text in texts] == [str(number)] * 4, name
+        numbered = page.select(".caption-number, .proof .caption-number")
+        found = {word.rstrip(".") for part in numbered for word in re.findall(r"\d+\.\d+", part.text)}
+        assert all(word.startswith(f"{number}.") for word in found), name
+
+
+SHOWN_ROWS = 12
+
+
+def test_tables_of_numbers_are_typeset(site):
+    for path in sorted((site / "notebooks").glob("*.html")):
+        for table in BeautifulSoup(path.read_text(), "html.parser").select(".cell_output table"):
+            cells = [cell.text.strip() for cell in table.select("td, th")]
+            assert "dataframe" in table.get("class", ()), path.name
+            assert [cell for cell in cells if re.fullmatch(r"(?i)nan|none|-\d.*|\d\S*e[-+]\d+", cell)] == [], path.name
+            folded = table.find_parent("details")
+            assert folded or len(table.select("tbody tr")) <= SHOWN_ROWS, path.name
+            first = [row.select_one("td, th").text.strip() for row in table.select("tbody tr")]
+            named = [cell.text.strip() for cell in table.select("thead tr:last-child > *")][:1]
+            assert named != [""] or first != [str(i) for i in range(len(first))], path.name
+
+
+def test_no_figure_is_cut_at_its_edge(site):
+    for path in sorted((site.parent / "figures").glob("*.png")):
+        pixels = np.asarray(Image.open(path).convert("L"))
+        edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+        assert all((edge > 200).all() for edge in edges), path.name
+
+
 def test_downloads_of_figures_are_the_files_of_the_index(site):
     figures = {figure["id"]: figure for figure in json.loads((site.parent / "figures/index.json").read_bytes())}
     found = {}
     for page in site.rglob("*.html"):
-        links = BeautifulSoup(page.read_text(), "html.parser").select(":is(.lorantk-figure, .lorantk-gallery) a[download]")
+        links = BeautifulSoup(page.read_text(), "html.parser").select(".lorantk-figure a[download]")
         for link in links:
             name, extension = link["href"].rpartition("/")[2].rsplit(".", 1)
             digest = hashlib.sha256((page.parent / link["href"]).read_bytes()).hexdigest()
@@ -159,4 +239,4 @@ def test_the_notebook_beside_each_page_shows_no_source_of_the_book(site):
             if "figure" in output.get("metadata", {}).get("lorantk", {})
         ]
         assert all("image/png" in output.data for output in figures)
-        assert len(figures) == len(re.findall(r"^\*\*Fig\. \d+\.\*\* ", text, re.MULTILINE)), path.name
+        assert len(figures) == len(re.findall(r"^\*\*Fig\. \d+\.\d+\.\*\* ", text, re.MULTILINE)), path.name

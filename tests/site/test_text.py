@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 WIDTHS = (1366, 1920)
+PHONE, PAPER = 390, 700  # pixels; on a phone a formula may scroll, and on paper nothing does
 # Patterns of markup in the text of a page, outside code and formulas.
 RAW = {
     "role": r"\{[a-z][a-z:-]+\}",
@@ -16,6 +17,8 @@ RAW = {
     "formula": r"\$[^$\s][^$\n]*\$|\\[a-zA-Z]{2,}|\\[()\[\]]",
     "emphasis": r"\*\*",
     "link": r"\]\(",
+    "relation": r"[<>]=|(?<![=!])==(?!=)",
+    "minus": r"(?<![\w.:/)\]-])-\d",
 }
 # The same in code, which legitimately has braces and backslashes.
 RAW_IN_CODE = {"role in code": r"\{[a-z:]+\}`", "directive in code": r"(?:`{3}|:{3})\{", "dollars in code": r"\$\$"}
@@ -84,6 +87,14 @@ def faults(page):
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(SETTLED)
         found += [Fault(f"{kind} cut off at {width} px", text[:80]) for kind, text in page.evaluate(CUT)]
+    for width, media in ((PHONE, "screen"), (PAPER, "print")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(media=media)
+        page.evaluate(SETTLED)
+        found += [
+            Fault(f"{kind} cut off, {media} at {width} px", text[:80]) for kind, text in page.evaluate(CUT) if kind == "code"
+        ]
+    page.emulate_media(media="screen")
     return list(dict.fromkeys(found))
 
 
@@ -111,8 +122,12 @@ PLANTED = [
     ("<pre>$$\nx\n$$</pre>", "dollars in code"),
     (f"<pre>{'x' * 200}</pre>", "code cut off at 1366 px"),
     (f"<pre>{'x' * 200}</pre>", "code cut off at 1920 px"),
+    ("<p>x &lt;= 1</p>", "relation"),
+    ("<p>an exponent of -0.5</p>", "minus"),
     (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1366 px"),
     (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1920 px"),
+    (f'<pre style="white-space: pre">{"x" * 60}</pre>', "code cut off, screen at 390 px"),
+    (f'<pre style="white-space: pre !important">{"x" * 120}</pre>', "code cut off, print at 700 px"),
     *((OUTPUT.format(text), "output") for text in ("True", "None", "np.float64(0.5)", "Text(0.5, 1.0, &#x27;x&#x27;)")),
     *((OUTPUT.format(text), "output") for text in ("&lt;Figure size 640x480&gt;", "array([1., 2.])", "[1.  2.5 nan]")),
     *((OUTPUT.format(text), "output") for text in ("Array([0, 1], dtype=int32)", "(0.1, -3e-05)")),

@@ -6,7 +6,7 @@ import numpy as np
 
 from lorantk.experiments.common.equivalence import CONFIRMED, CONTRADICTED, NEGLIGIBLE, PRIMARY, UNDECIDED, VOID, Judgement
 from lorantk.experiments.common.findings import OPTIMISERS, outcomes, select, settings
-from lorantk.experiments.common.protocols import diverged, usable
+from lorantk.experiments.common.protocols import PROTOCOLS, diverged, usable
 from lorantk.experiments.common.results import Result
 from lorantk.experiments.common.statistics import paired_interval
 
@@ -52,11 +52,11 @@ def draw_settings(axes: Sequence, judgements: list[Judgement], titles: dict[str,
         draw_smallest(axis, here[0].smallest)
         axis.set_title(title)
     ticks = [g * height + p for g in range(len(groups)) for p in range(len(protocols))]
-    axes[0].set_yticks(ticks, [f"({p})" for _ in groups for p in protocols], fontsize=8)
+    axes[0].set_yticks(ticks, [PROTOCOLS[p] for _ in groups for p in protocols], fontsize=8)
     axes[0].set_ylim(len(groups) * height - 1, -1)
     for g, setting in enumerate(groups):
         axes[0].annotate(
-            setting.replace(", ", "\n"), (0, g * height + (len(protocols) - 1) / 2), (-40, 0),
+            setting.replace(", ", "\n"), (0, g * height + (len(protocols) - 1) / 2), (-106, 0),
             xycoords=("axes fraction", "data"), textcoords="offset points", ha="center", va="center", rotation=90,
             fontsize=9, annotation_clip=False,
         )  # fmt: skip
@@ -145,7 +145,7 @@ def draw_intervals(axis, positions: Sequence, table, *, horizontal: bool = False
 
 
 # The protocols for which a sweep's curves are drawn, and their style.
-CURVES = {"i": ("C1", "--", "same rate (i)"), "v": ("C0", "-", "tuned rate and step (v)")}
+CURVES = {"i": ("C1", "--", "same rate"), "v": ("C0", "-", "tuned rate and step")}
 QUANTITIES = {"accuracy": "clean accuracy", "drop": "drop", "lift": "lift"}
 
 

@@ -11,8 +11,8 @@ from lorantk.publishing.notebook import style
 FORMATS = ("svg", "pdf", "png", "csv")
 KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 DPI = 200
-THUMBNAIL_DPI = 50
-THUMBNAIL_COLORS = 32
+THUMBNAIL_DPI = 70  # of a figure 455 pixels wide, shown at half the width of the column
+THUMBNAIL_COLORS = 64
 SVG_LIMIT = 1_000_000  # bytes
 # Coordinates in an SVG, in points: paths and positions, but not factors or angles.
 PLACES = re.compile(rb'(?<= d=")[^"]*|(?<= [xy]=")[^"]*')
@@ -108,23 +108,31 @@ def drawing_bytes(name, figure, extension, dpi=DPI):
     return lean(stream.getvalue()) if extension == "svg" else stream.getvalue()
 
 
+def marked(figure):
+    """The markers of a figure: for each artist with markers, the axes, the artist, its points and their transform."""
+    from matplotlib.collections import PathCollection
+
+    for axes in figure.axes:
+        for art in axes.collections:
+            if isinstance(art, PathCollection):
+                yield axes, art, art.get_offsets(), art.get_offset_transform()
+        for art in axes.lines:
+            if art.get_marker() in MARKS:
+                yield axes, art, art.get_xydata(), art.get_transform()
+
+
 def hidden_points(figure):
     """How many markers of a drawn figure lie outside the frame of their axes and are not visible."""
     import numpy as np
-    from matplotlib.collections import PathCollection
 
     count = 0
-    for axes in figure.axes:
+    for axes, art, points, transform in marked(figure):
         frame = axes.bbox.padded(1)  # pixel
-        clouds = [art for art in axes.collections if isinstance(art, PathCollection)]
-        clouds = [(art, art.get_offsets(), art.get_offset_transform()) for art in clouds]
-        lines = [(art, art.get_xydata(), art.get_transform()) for art in axes.lines if art.get_marker() in MARKS]
-        for art, points, transform in clouds + lines:
-            points = np.ma.filled(np.ma.asarray(points, dtype=float), np.nan)
-            points = points[np.isfinite(points).all(axis=1)]
-            if art.get_visible() and art.get_clip_on() and len(points):
-                places = transform.transform(points)
-                count += int((~((frame.min <= places) & (places <= frame.max)).all(axis=1)).sum())
+        points = np.ma.filled(np.ma.asarray(points, dtype=float), np.nan)
+        points = points[np.isfinite(points).all(axis=1)]
+        if art.get_visible() and art.get_clip_on() and len(points):
+            places = transform.transform(points)
+            count += int((~((frame.min <= places) & (places <= frame.max)).all(axis=1)).sum())
     return count
 
 
@@ -146,12 +154,15 @@ def render(name, figure, data):
     if width > style.WIDTH + 1e-9:
         raise FigureError(f"expected figure {name!r} at most {style.WIDTH} inches wide, as the column, got {width:g}")
     contents = {"csv": csv_bytes(columns(name, data))}
-    contents |= {extension: drawing_bytes(name, figure, extension) for extension in ("svg", "pdf", "png")}
+    figure.canvas.draw()
     if count := hidden_points(figure):
         raise FigureError(
             f"expected every marked point of figure {name!r} inside its frame, got {count} outside: widen the limits, or draw "
             "only what is meant to be seen"
         )
+    for _, art, *_ in marked(figure):
+        art.set_clip_on(False)  # a marker on the frame is drawn whole
+    contents |= {extension: drawing_bytes(name, figure, extension) for extension in ("svg", "pdf", "png")}
     if len(contents["svg"]) > SVG_LIMIT:
         raise FigureError(
             f"expected an SVG of at most {SVG_LIMIT} bytes for figure {name!r}, got {len(contents['svg'])}: "

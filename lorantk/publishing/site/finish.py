@@ -16,11 +16,14 @@ PLAIN = ("n", "p", "w")
 # Operators do have a colour, but it is not worth a tenth of a page's size.
 DROPPED = (*PLAIN, "o")
 GREEK = {"Delta": "Δ", "alpha": "α", "sigma": "σ", "Theta": "Θ", "delta": "δ", "theta": "θ", "times": "×", "top": "ᵀ"}
-# Equations, statements, references and symbols, which a link to them shows in a tip.
-TARGETS = "div.math[id], div.proof[id], div.citation[id], tr[class^=row-][id]"
-TIP_LIMIT = 2500  # characters: a statement, not a page
+# Equations, statements, references, symbols and terms, which a link to them shows in a tip.
+TARGETS = "div.math[id], div.proof[id], div.citation[id], tr[class^=row-][id], dl.glossary > dt[id]"
+TIP_LIMIT = 5000  # characters: a long statement, not a page
 SIZE = re.compile(r'<svg[^>]*? width="(?P<width>[\d.]+)pt" height="(?P<height>[\d.]+)pt"')
 SEARCH_FIELD = re.compile(r'(<button class="btn search-button-field search-button__button"[^>]*?) aria-label="[^"]*"')
+# A hyphen that stands for a minus: before a number, and not within a word, a date or an address.
+MINUS = re.compile(r"(?<![\w.:/)\]-])-(?=\d)")
+VERBATIM = ("pre", "code", "script", "style", "template")
 PIXELS = 96 / 72  # CSS pixels in a point
 
 
@@ -53,6 +56,13 @@ def lighten(page):
     for mark in page.select("pre span"):
         if len(mark.get("class", ())) == 1 and mark["class"][0] in DROPPED:
             mark.unwrap()
+
+
+def set_minus_signs(page):
+    """Write a minus sign in front of negative numbers, in text that is neither code nor a formula."""
+    for text in page.find_all(string=MINUS):
+        if not text.find_parent(VERBATIM) and not text.find_parent(class_=("math", "sig")):
+            text.replace_with(type(text)(MINUS.sub("−", text)))
 
 
 def make_accessible(page):
@@ -107,6 +117,9 @@ def delay_drawings(page, folder):
 def tip(target):
     """A copy of a target for a tip: without links, pictures and buttons, and without attributes except classes."""
     shown = copy.copy(target)
+    if target.name == "dt":  # a term without its definition says nothing
+        shown = BeautifulSoup("<dl></dl>", "html.parser").dl
+        shown.extend([copy.copy(target), copy.copy(target.find_next_sibling("dd"))])
     for part in shown.select(".headerlink, button, img"):
         part.decompose()
     for part in shown.select("a"):
@@ -148,6 +161,7 @@ def finish(folder):
     pages = {name: parse(path) for name, path in paths.items()}
     for name, page in pages.items():
         lighten(page)
+        set_minus_signs(page)
         make_accessible(page)
         label_cells(page)
         delay_drawings(page, paths[name].parent)

@@ -1,17 +1,22 @@
 """A shorter search index, with only the words of the text.
 
 Sphinx puts every word of every page into one file, which the search page loads; most are names and numbers in code cells and
-their outputs. What stays is what a reader would search for: the words of titles and of prose.
+their outputs. What stays is what a reader would search for: the words of titles and of prose. Each page's first sentences come
+along, which the search page shows below its results.
 """
 
 import json
 import re
+from textwrap import shorten as shorten_text
 
 from bs4 import Tag
 from sphinx.search.en import SearchEnglish
 
+from lorantk.publishing.site.finish import plain_tex
+
 NOT_PROSE = {"math", "dataframe"}  # classes of formulas and of tables of data
 LANGUAGE = SearchEnglish({})
+EXCERPT = 200  # characters
 
 
 def strings(tag):
@@ -27,6 +32,12 @@ def prose(page):
     """The words of a page's prose, as the index has them: a set of str."""
     words = set(LANGUAGE.split(" ".join(strings(page.select_one("article.bd-article") or page))))
     return words | {LANGUAGE.stem(word).lower() for word in words}
+
+
+def excerpt(page):
+    """How a page begins: its first paragraph in plain text, cut between words."""
+    found = next((part for part in page.select("article.bd-article p") if part.get_text(strip=True)), None)
+    return shorten_text(" ".join(plain_tex(found.text).split()), EXCERPT, placeholder=" …") if found else ""
 
 
 def findable(term):
@@ -68,5 +79,6 @@ def shorten(folder, pages):
     before, opening, content = path.read_text().partition("(")
     index = json.loads(content.rstrip(";\n").removesuffix(")"))
     words = [prose(pages[f"{name}.html"]) for name in index["docnames"]]
-    brief = json.dumps(shortened(index, words), ensure_ascii=False, separators=(",", ":"))
+    begins = {"excerpts": [excerpt(pages[f"{name}.html"]) for name in index["docnames"]]}
+    brief = json.dumps(shortened(index, words) | begins, ensure_ascii=False, separators=(",", ":"))
     path.write_text(f"{before}{opening}{brief})")

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from tiny_book import DATA, drawing
 
 from lorantk.publishing.errors import FigureError
@@ -130,6 +131,23 @@ def test_a_point_outside_its_frame_is_refused(draw, count):
             figures.render("nsd-line", figure, DATA)
     else:
         figures.render("nsd-line", figure, DATA)
+    plt.close(figure)
+
+
+def test_a_marker_on_the_frame_is_drawn_whole():
+    figure = points(xlim=(1, 3), ylim=(1, 3))  # two of its markers lie on the frame
+    before = np.asarray(Image.open(io.BytesIO(figures.drawing_bytes("a", figure, "png"))).convert("L"))
+    after = np.asarray(Image.open(io.BytesIO(figures.render("a", figure, DATA)["png"])).convert("L"))
+    assert (after < before).sum() > 20  # pixels of the halves outside
+    plt.close(figure)
+
+
+def test_a_thumbnail_keeps_many_colours_and_is_sharp_at_half_the_column():
+    figure, axis = plt.subplots()
+    axis.imshow(np.arange(4096).reshape(64, 64), cmap="turbo")
+    small = Image.open(io.BytesIO(figures.render("nsd-line", figure, DATA)["thumbnail"]))
+    assert small.width >= 450
+    assert len(small.convert("RGB").getcolors()) >= 60
     plt.close(figure)
 
 

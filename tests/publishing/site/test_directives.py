@@ -174,9 +174,21 @@ def test_a_figure_is_numbered_captioned_and_described(page):
     assert figure.img["src"].endswith("nsd-line.svg")
     assert figure.select_one(".caption-number").text.strip() == "Fig. 1"
     assert figure.select_one(".caption-text .math").text == r"\(y = x^2\)"
-    assert [link.text for link in article.select("p .std-numref")] == ["Fig. 1", "Fig. 2"]
+    assert [link.text for link in article.select("p .std-numref")] == ["Fig. 30.1", "Fig. 40.1"]
     assert "Largest: 0.44, see" in article.p.text
     assert len(article.select("img")) == 1  # the cell that drew it is removed
+
+
+def test_a_chapter_has_its_number_in_title_menu_list_and_name(site, page):
+    title = page("notebooks/40_gauge").h1
+    assert (title.select_one(".section-number").text, title.text.removesuffix("#").strip()) == ("40. ", "40. The gauge")
+    assert page("notebooks/40_gauge").select("h2 .section-number") == []
+    assert page("book/lists").select_one("a[href='../notebooks/40_gauge.html']").text.startswith("40. ")
+    whole = BeautifulSoup((site / "index.html").read_text(), "html.parser")
+    assert whole.select_one("nav.bd-links a[href='notebooks/40_gauge.html']").text.strip() == "40. The gauge"
+    chapter = BeautifulSoup((site / "notebooks/40_gauge.html").read_text(), "html.parser")
+    assert chapter.title.text.startswith("40. The gauge")
+    assert chapter.select_one(".prev-next-area .left-prev, .left-prev").text.split()[-3:] == ["30.", "The", "sign"]
 
 
 def test_below_a_figure_is_how_it_was_made(page):
@@ -195,10 +207,11 @@ def test_below_a_figure_is_how_it_was_made(page):
 
 
 def test_downloads_are_the_files_of_the_index(site, root):
-    for name in ("notebooks/30_nsd", "book/figures", "index"):
+    every = ["SVG", "PDF", "PNG", "CSV"]
+    for name, texts in (("notebooks/30_nsd", every), ("index", every), ("book/figures", ["data"])):
         page = BeautifulSoup((site / f"{name}.html").read_text(), "html.parser")
         links = page.select('a[download][href*="nsd-line"]')
-        assert [link.text for link in links] == ["SVG", "PDF", "PNG", "CSV"]
+        assert [link.text for link in links] == texts
         for link in links:
             served = (site / f"{name}.html").parent / link["href"]
             source = root / "_build" / "figures" / Path(link["href"]).name
@@ -208,7 +221,7 @@ def test_downloads_are_the_files_of_the_index(site, root):
 def test_a_figure_shown_again_elsewhere_keeps_its_label_on_its_own_page(page):
     assert page("index").select_one(".lorantk-figure img")["alt"] == TEXTS["alt"]
     assert page("index").select_one("#fig-nsd-line") is None
-    assert page("index").select_one(".lorantk-figure .std-numref").text == "Fig. 1"
+    assert page("index").select_one(".lorantk-figure .std-numref").text == "Fig. 30.1"
 
 
 def test_the_scoreboard_lists_every_statement(page):
@@ -335,7 +348,7 @@ def test_a_faulty_erratum_is_an_error_at_its_line(root, tmp_path, errata, fault)
 
 def test_the_figure_index_shows_every_figure_small(page, site):
     items = page("book/figures").select(".lorantk-gallery > li")
-    assert [item.select_one(".std-numref").text for item in items] == ["Fig. 1", "Fig. 2"]
+    assert [item.select_one(".std-numref").text for item in items] == ["Fig. 30.1", "Fig. 40.1"]
     for item in items:
         assert item.img["loading"] == "lazy"
         assert (site / "book" / item.img["src"]).stat().st_size < 30_000
@@ -402,7 +415,9 @@ def test_a_chapter_ends_with_how_to_run_it(page, site, root):
 def test_beside_a_chapters_page_is_its_notebook_with_everything_filled_in(site, root):
     made = nbformat.read(site / "notebooks/30_nsd.ipynb", as_version=4)
     title, *_ = text = [cell.source for cell in made.cells if cell.cell_type == "markdown"]
-    assert title.splitlines()[2].startswith("Largest: 0.44, see Fig. 1 and Fig. 2. By Theorem 1, as in Eq. (1) and *The gauge* ")
+    assert title.splitlines()[2].startswith(
+        "Largest: 0.44, see Fig. 30.1 and Fig. 40.1. By Theorem 30.1, as in Eq. (30.1) and *The gauge* "
+    )
     assert title.splitlines()[2].endswith("(? undecided at this power, 93.0 % (95.0 % stated)): with $A'$ and $A$.")
     assert "**Theorem 1 (Signs).**\n\nOne of two.\n\n$$\nx = 1\n\\tag{1}\n$$" in title
     assert "**Fig. 1.** The line $y = x^2$." in text[-1]

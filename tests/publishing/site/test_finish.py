@@ -5,7 +5,16 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 
-from lorantk.publishing.site.finish import delay_drawings, finish, label_cells, lighten, make_accessible, plain_tex, tip
+from lorantk.publishing.site.finish import (
+    delay_drawings,
+    finish,
+    label_cells,
+    lighten,
+    make_accessible,
+    plain_tex,
+    set_minus_signs,
+    tip,
+)
 
 HEAD = '<!DOCTYPE html>\n\n<html lang="en"><head><meta charset="utf-8"/></head>'
 THEOREM = (
@@ -120,3 +129,18 @@ def test_drawings_load_late_and_say_their_size(tmp_path):
     made = BeautifulSoup(changed(delay_drawings, page, tmp_path), "html.parser").select("img")
     assert made[0] == expected
     assert str(made[1]) == '<img alt="B" src="_images/b.svg"/>'
+
+
+def test_a_negative_number_has_a_minus_sign_outside_code_and_formulas():
+    html = '<p>-1 (-0.5 to 2), x-1, 1-2, <code>-3</code><span class="math">-4</span> 2020-01-02</p><script>-5</script>'
+    page = BeautifulSoup(html, "html.parser")
+    set_minus_signs(page)
+    expected = '<p>−1 (−0.5 to 2), x-1, 1-2, <code>-3</code><span class="math">-4</span> 2020-01-02</p><script>-5</script>'
+    assert str(page) == expected
+
+
+def test_a_term_is_shown_with_its_definition():
+    page = BeautifulSoup(
+        '<dl class="glossary"><dt id="term-a">a</dt><dd><p>one <a href="x">thing</a></p></dd></dl>', "html.parser"
+    )
+    assert str(tip(page.dt)) == "<dl><dt>a</dt><dd><p>one thing</p></dd></dl>"

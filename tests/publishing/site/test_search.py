@@ -4,7 +4,7 @@ import json
 
 from bs4 import BeautifulSoup
 
-from lorantk.publishing.site.search import prose, shorten, shortened
+from lorantk.publishing.site.search import excerpt, prose, shorten, shortened
 
 PAGE = """<html><nav>Elsewhere</nav><article class="bd-article" role="main"><h1>Kernels</h1><p>Poisoned labels of 50&nbsp;000,
 <span class="math notranslate">\\(\\alpha\\)</span> and <code class="literal">vmap</code>.</p><pre><span>jnp</span>.linalg</pre>
@@ -33,5 +33,15 @@ def test_the_file_stays_a_script_of_the_same_call(tmp_path):
     index = {"docnames": ["a"], "terms": {"poison": 0, "jnp": 0, "α": 0}, "titleterms": {}, "titles": ["(Δ)"]}
     (tmp_path / "searchindex.js").write_text(f"Search.setIndex({json.dumps(index)})")
     shorten(tmp_path, {"a.html": BeautifulSoup(PAGE, "html.parser")})
-    expected = 'Search.setIndex({"docnames":["a"],"terms":{"poison":0},"titleterms":{},"titles":["(Δ)"]})'
+    expected = 'Search.setIndex({"docnames":["a"],"terms":{"poison":0},"titleterms":{},"titles":["(Δ)"],'
+    expected += '"excerpts":["Poisoned labels of 50 000, α and vmap."]})'
     assert (tmp_path / "searchindex.js").read_text() == expected
+
+
+def test_an_excerpt_is_the_first_words_of_a_page_in_plain_text():
+    page = '<article class="bd-article"><h1>A</h1><p> </p><p>{}</p></article>'
+    assert excerpt(BeautifulSoup(page.format("So \\(\\alpha_1\\) is\n<em>large</em>."), "html.parser")) == "So α1 is large."
+    long = excerpt(BeautifulSoup(page.format("word " * 100), "html.parser"))
+    assert long.endswith("word …")
+    assert len(long) <= 200
+    assert excerpt(BeautifulSoup("<article class='bd-article'></article>", "html.parser")) == ""

@@ -48,7 +48,9 @@ def test_a_page_has_its_numbers_and_no_second_figure(tree):
 def test_a_number_that_was_not_glued_is_named(tree):
     path = tree / "_build/executed/01_one.ipynb"
     path.write_text(path.read_text().replace("`largest:.1f`", "`smallest`"))
-    with pytest.raises(WordsError, match=r"expected a number that the notebook glues \(largest\), got 'smallest'"):
+    with pytest.raises(
+        WordsError, match=r"expected a number that the notebook glues \(largest, reading_minutes\), got 'smallest'"
+    ):
         staged(tree)
 
 

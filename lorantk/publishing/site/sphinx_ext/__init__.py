@@ -25,8 +25,9 @@ value, relative to the source folder; default `..`):
 - ``{coverage}`NAME` ``, in a line of text: how often the interval of this name covers;
 - ``{judged}`ID` ``, in a line of text: the verdict on one statement, linked to its evidence.
 
-Each chapter ends with how to run it again, and the first use of each symbol links to its row in a container of class
-``lorantk-symbols``. Nothing here needs scripts; `lorantk.js` adds tips to links.
+Each chapter ends with how to run it again, the first use of each symbol links to its row in a container of class
+``lorantk-symbols``, and that of each term to its definition in the glossary. Nothing here needs scripts; `lorantk.js` adds tips
+to links.
 """
 
 from pathlib import Path
@@ -49,6 +50,7 @@ from lorantk.publishing.site.sphinx_ext import (
     pieces,
     repository,
     symbols,
+    terms,
     trust,
     works,
 )
@@ -85,9 +87,15 @@ SCRIPTS = {"lorantk-explorer": "explorer.js", "lorantk-widget": "widgets.js"}
 def add_pictures(app, pagename, templatename, context, doctree):
     """Load the script of the explorer, or of the small pictures with sliders, on the pages that have a container for them."""
     classes = {name for node in doctree.findall(nodes.container) for name in node["classes"]} if doctree is not None else set()
-    for name in classes & SCRIPTS.keys():
+    for script in (script for name, script in SCRIPTS.items() if name in classes):
         app.add_js_file("pictures.js", loading_method="defer")
-        app.add_js_file(SCRIPTS[name], loading_method="defer")
+        app.add_js_file(script, loading_method="defer")
+
+
+def add_search(app, pagename, templatename, context, doctree):
+    """Load the script that shows how the pages found begin, on the page of the search."""
+    if pagename == "search":
+        app.add_js_file("search.js", loading_method="defer")
 
 
 def setup(app):
@@ -114,9 +122,11 @@ def setup(app):
     app.connect("env-get-updated", numbers.number_chapters, priority=600)  # after Sphinx's own numbers
     app.connect("doctree-read", checks.check_page)
     app.connect("doctree-resolved", symbols.link_symbols)
+    app.connect("doctree-resolved", terms.link_terms)
     app.connect("doctree-resolved", measured.hide_measured)
     app.connect("doctree-resolved", works.write_citations)
     app.connect("html-page-context", add_pictures)
+    app.connect("html-page-context", add_search)
     app.connect("html-page-context", numbers.name_page)
     app.connect("html-page-context", notebooks.offer_notebook, priority=600)  # after the theme has made its buttons
     app.connect("html-page-context", head.write_head)
@@ -124,6 +134,7 @@ def setup(app):
     app.connect("build-finished", notebooks.write_notebooks)
     app.connect("build-finished", works.write_works)
     static = str(Path(__file__).with_name("static"))
+    app.connect("config-inited", lambda app, config: setattr(config, "html_search_scorer", f"{static}/scorer.js"))
     app.connect("builder-inited", lambda app: app.config.html_static_path.append(static))
     app.add_css_file("lorantk.css")
     app.add_js_file("lorantk.js", loading_method="defer")

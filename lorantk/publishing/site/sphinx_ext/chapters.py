@@ -111,7 +111,7 @@ class Runs(ChapterDirective):
             for name, entry in self.entries(FIGURES_FILE).items()
             if name in took
         ]
-        return [table(["Figure", "Took"], rows, "Figures")] if rows else []
+        return [Disclosure("", table(["Figure", "Took"], rows, "Figures"), summary=f"{len(rows)} figures")] if rows else []
 
     def cells(self, run):
         """The time, memory, profile and device of one run."""

@@ -79,7 +79,7 @@ class EvidenceFigure(FigureDirective):
 
 
 class FigureIndex(FigureDirective):
-    """All figures of the book as thumbnails, with number, title, id and downloads."""
+    """All figures of the book as thumbnails, with number, title, id and data."""
 
     def content_nodes(self):
         """A list of figures in the book's order."""
@@ -93,5 +93,6 @@ class FigureIndex(FigureDirective):
         thumbnail = self.path(f"thumbnails/{figure['id']}.thumb.png").as_posix()
         image = nodes.image(uri=thumbnail, alt=figure["alt"], loading="lazy")
         title = [self.number(figure), nodes.Text(f": {figure['title']}")]
-        files = [nodes.literal("", figure["id"]), nodes.Text(" · "), *self.downloads(figure)]
+        data = download("data", self.path(figure["files"]["csv"]).as_posix())
+        files = [nodes.literal("", figure["id"]), nodes.Text(" · "), data]
         return nodes.list_item("", image, nodes.paragraph("", "", *title), nodes.paragraph("", "", *files))

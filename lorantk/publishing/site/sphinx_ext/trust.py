@@ -11,6 +11,7 @@ from docutils import nodes
 from lorantk.publishing.checks.trust import chance_result, percent, read_coverage, read_result
 from lorantk.publishing.json_files import RECORD, all_pieces
 from lorantk.publishing.notebook.display import number_text
+from lorantk.publishing.notebook.tables import ROWS
 from lorantk.publishing.site.sphinx_ext.base import BuildDirective
 from lorantk.publishing.site.sphinx_ext.pieces import Disclosure, facts, table, text
 
@@ -40,9 +41,11 @@ class Trust(BuildDirective):
         return [*self.shown(result), Disclosure("", facts(made), summary="How this was checked")]
 
     def shown(self, result):
-        """The paragraph and the table."""
+        """The paragraph and the table, which is folded if it is long."""
         rows = [[self.cell(cell) for cell in row] for row in result["rows"]]
-        return [nodes.paragraph("", "", *self.markdown(result["summary"])), table(result["columns"], rows, result["title"])]
+        whole = table(result["columns"], rows, result["title"])
+        folded = Disclosure("", whole, summary=f"{result['title']}: {len(rows)} rows") if len(rows) > ROWS else whole
+        return [nodes.paragraph("", "", *self.markdown(result["summary"])), folded]
 
     def cell(self, content):
         """A cell: Markdown, or a number with few digits."""

@@ -1,8 +1,8 @@
-// What a link refers to, shown beside it on hover or focus: an equation, a statement, a reference, a symbol, a figure.
+// What a link refers to, shown beside it on hover or focus: an equation, a statement, a reference, a symbol, a term, a figure.
 // It is on the page already, as an element or as a template; nothing is fetched.
 (() => {
   "use strict";
-  const KINDS = ".math, .proof, .citation, figure, tr";
+  const KINDS = ".math, .proof, .citation, figure, tr, dl";
   let templates = new Map();
   let link = null;
   let tip = null;
@@ -68,6 +68,15 @@
     return part.clientWidth || roomAround(part.parentElement);
   }
 
+  // A link leads to something that can be read: folds around its target and in it are opened.
+  function unfold() {
+    const target = document.getElementById(decodeURIComponent(window.location.hash.slice(1)));
+    if (!target) return;
+    for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+    if (target.matches(".lorantk-verdict, .lorantk-certificate")) target.querySelectorAll("details").forEach((part) => (part.open = true));
+    target.scrollIntoView();
+  }
+
   function fit() {
     const formulas = [...document.querySelectorAll("article mjx-container:not([display])")];
     formulas.forEach((formula) => formula.classList.remove("lorantk-long"));
@@ -91,6 +100,8 @@
       of.addEventListener("focus", () => show(of));
       of.addEventListener("blur", later);
     }
+    unfold();
+    window.addEventListener("hashchange", unfold);
     document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
     // On paper nothing opens on a click: solutions, certificates and code do before, how figures were made stays closed.
     window.addEventListener("beforeprint", () => {

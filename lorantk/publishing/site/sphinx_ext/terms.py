@@ -1,0 +1,39 @@
+"""Terms: links from the first use of each term of the glossary on a page to its definition."""
+
+import re
+
+from docutils import nodes
+
+SKIPPED = (nodes.title, nodes.reference, nodes.caption, nodes.term, nodes.literal, nodes.literal_block, nodes.math, nodes.raw)
+
+
+def pattern(terms):
+    """A pattern that finds each term as a word of its own, also in the plural; ``drop out`` is no drop."""
+    longest_first = "|".join(re.escape(term) for term in sorted(terms, key=len, reverse=True))
+    return re.compile(rf"(?<![\w-])(?P<term>{longest_first})(?:s?)(?![\w-])(?! out\b)", re.IGNORECASE)
+
+
+def linked(text, found, uri, internal=True):
+    """The nodes of a text whose part `found` is a link to a definition."""
+    link = nodes.reference("", found[0], internal=internal, refuri=uri, classes=["lorantk-term"])
+    around = (text[: found.start()], link, text[found.end() :])
+    return [nodes.Text(part) if isinstance(part, str) else part for part in around if part]
+
+
+def link_terms(app, doctree, page):
+    """Link the first use of each term in the paragraphs of a page, except on the page that defines it."""
+    if app.builder.format != "html":
+        return
+    places = {name: place for (kind, name), place in app.env.get_domain("std").objects.items() if kind == "term"}
+    left = {name.lower(): place for name, place in places.items() if place[0] != page}
+    for text in list(doctree.findall(nodes.Text)):
+        parent = text.parent
+        while parent is not None and not isinstance(parent, SKIPPED):
+            parent = parent.parent
+        if parent is not None or not left or not isinstance(text.parent, nodes.paragraph | nodes.emphasis | nodes.strong):
+            continue
+        if found := pattern(left).search(text):
+            document, anchor = left[found["term"].lower()]
+            uri = f"{app.builder.get_relative_uri(page, document)}#{anchor}"
+            text.parent.replace(text, linked(str(text), found, uri))
+            left = {name: place for name, place in left.items() if place != (document, anchor)}
