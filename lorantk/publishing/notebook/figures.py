@@ -161,7 +161,7 @@ def render(name, figure, data):
             "only what is meant to be seen"
         )
     for _, art, *_ in marked(figure):
-        art.set_clip_on(False)  # a marker on the frame is drawn whole
+        art.set(clip_on=False, in_layout=False)  # a marker on the frame is drawn whole, and moves no frame
     contents |= {extension: drawing_bytes(name, figure, extension) for extension in ("svg", "pdf", "png")}
     if len(contents["svg"]) > SVG_LIMIT:
         raise FigureError(

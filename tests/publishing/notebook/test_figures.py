@@ -142,6 +142,15 @@ def test_a_marker_on_the_frame_is_drawn_whole():
     plt.close(figure)
 
 
+def test_markers_without_a_point_change_no_layout():
+    figure = points(xlim=(0, 4), ylim=(0, 4))
+    figure.axes[0].plot([], [], "x")
+    figure.axes[0].plot([np.nan, 1], [1, np.inf], "o")
+    before = figures.drawing_bytes("a", figure, "svg")
+    assert figures.render("a", figure, DATA)["svg"].count(b"<use") == before.count(b"<use")
+    plt.close(figure)
+
+
 def test_a_thumbnail_keeps_many_colours_and_is_sharp_at_half_the_column():
     figure, axis = plt.subplots()
     axis.imshow(np.arange(4096).reshape(64, 64), cmap="turbo")
