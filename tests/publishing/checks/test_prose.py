@@ -34,7 +34,6 @@ def test_a_typed_result_is_found_with_its_line(line):
     "text",
     [
         "It takes {glue:text}`seconds` s and {glue:text}`share` %.",
-        "About 15 minutes; needs {doc}`/notebooks/01_notation`.",
         "Equation 11 has 2 terms in $\\mathbb{R}^{2 \\times n}$ and $2s$.",
         "```{prf:theorem} As printed\nThe gain is 5 %.\n```\nand so on",
         "````{prf:proof}\nIt is 5 %.\n```{note}\n```\n````",

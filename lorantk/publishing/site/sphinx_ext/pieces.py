@@ -106,7 +106,7 @@ def cross_reference(kind, target, content, page):
     If `content` is None, the link has the title of the section with this label.
     """
     options = {"refdomain": "std", "reftype": kind, "reftarget": target, "refdoc": page, "refwarn": True}
-    inner = nodes.inline("", content or target, classes=["std", f"std-{kind}"])
+    inner = nodes.inline("", target if content is None else content, classes=["std", f"std-{kind}"])
     return addnodes.pending_xref("", inner, refexplicit=kind != "numref" and content is not None, **options)
 
 
