@@ -127,7 +127,6 @@ def setup(app):
     app.connect("doctree-resolved", works.write_citations)
     app.connect("html-page-context", add_pictures)
     app.connect("html-page-context", add_search)
-    app.connect("html-page-context", numbers.name_page)
     app.connect("html-page-context", notebooks.offer_notebook, priority=600)  # after the theme has made its buttons
     app.connect("html-page-context", head.write_head)
     app.connect("html-page-context", repository.offer_source, priority=600)

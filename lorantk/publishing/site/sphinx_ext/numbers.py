@@ -22,9 +22,3 @@ def number_chapters(app, env):
         env.toc_secnumbers[page] = {entry["anchorname"]: entry["secnumber"] or () for entry in sections}
         env.titles[page]["secnumber"] = (number,)
     return [*chapters, *TocTreeCollector().assign_figure_numbers(env)]
-
-
-def name_page(app, page, template, context, doctree):
-    """Begin the name of a chapter's page, which the browser shows, with its number."""
-    if page.startswith("notebooks/") and "title" in context:
-        context["title"] = f"{chapter_number(page)}. {context['title']}"
