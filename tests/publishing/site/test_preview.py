@@ -20,6 +20,7 @@ def test_a_page_has_figure_verdict_and_no_link_out_of_it(tmp_path):
     page = preview.build_page(executed / "10_nsd.ipynb", executed / "records/10_nsd", tmp_path / "page", ROOT, tmp_path / "book")
     article = BeautifulSoup(page.read_text(), "html.parser").select_one("article")
     assert article.select_one("figure#fig-nsd-line img")["alt"]
+    assert article.select_one("figure .caption-number").text.strip() == "Fig. 10.1"  # as in the book
     assert article.select_one("#verdict-nsd .lorantk-badge").text == "✗ fails as printed"
     assert article.p.text.endswith(": 0.44.")
     assert "This checkout has no run at the book’s own parameters" in article.select_one("#this-run-beside-the-book").text
