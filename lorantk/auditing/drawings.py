@@ -141,8 +141,8 @@ def spectrum(report: Report) -> tuple[str, str] | None:
     axes.line(axes.x(0), TOP, axes.x(0), HEIGHT - BOTTOM, "#000000", " stroke-width='1.5'")
     axes.line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, GREY)
     caption = (
-        f"Saved eigenvalues of {len(members)} modules of rank {rank} on n = {width}; the other n − r are −1. "
-        "To the right of the black line at 0 the matrix is not negative semi-definite."
+        f"Saved eigenvalues of {len(members)} module{'s' * (len(members) > 1)} of rank {rank} on n = {width}; the other n − r "
+        "are −1. To the right of the black line at 0 the matrix is not negative semi-definite."
     )
     if law:
         caption += " Orange: the Marchenko-Pastur law of the configured start."

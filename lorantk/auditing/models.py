@@ -287,7 +287,8 @@ def _parts(tensors: dict[str, tuple[Tensor, Path]], names: dict[str, str], known
             continue
         if last == "in_proj_weight":
             out = tensors.get(f"{stored}.out_proj.weight")
-            if out is not None and len(shape) == 2 and shape == (3 * shape[1], shape[1]) and out[0].shape == (shape[1],) * 2:
+            width = shape[-1] if shape else 0
+            if out is not None and width and shape == (3 * width, width) and out[0].shape == (width, width):
                 parts[module] = Part("attention", shape[1], shape[0], name)
             continue
         original = unpacked_shape(stored, tensors)

@@ -265,6 +265,8 @@ def _parameters(
             refused[name] = "its module is adapted too: PEFT refuses"
         elif len(shape) not in (2, 3):
             refused[name] = f"PEFT adapts parameters of 2 or 3 dimensions, and it has {len(shape)}"
+        elif 0 in shape:
+            refused[name] = "it is empty"
         elif len(shape) == 3 and transposed is None:
             refused[name] = "the file does not say whether its matrices are outputs by inputs or inputs by outputs"
         elif len(shape) == 2:

@@ -237,6 +237,24 @@ def test_any_model_and_any_options(tensors, options, name, beside, state):
         assert len(report.modules) + len(report.refused) < 10_000
 
 
+@fuzz
+@given(tensors=TENSORS, options=OPTIONS, name=CLASSES)
+def test_saved_weights_beside_any_model(tensors, options, name):
+    with tempfile.TemporaryDirectory() as folder:
+        base = model(Path(folder), tensors, {"architectures": [name]} if name != "None" else None)
+        modules = {key.rpartition(".")[0] for key in tensors} - {""} or {"x.q"}
+        pairs = {f"base_model.model.{name}.lora_{X}.weight": value for name in modules for X, value in (("A", A), ("B", B))}
+        (base / "adapter_model.safetensors").write_bytes(safetensors(pairs))
+        (base / "adapter_config.json").write_bytes(written(CONFIGURATION | options))
+        try:
+            report = audit_adapter(base / "adapter_model.safetensors", model=base / "model.safetensors")
+        except AuditError as error:
+            message = str(error)
+            assert len(message.splitlines()) == 1
+            return
+        json.dumps(report.to_dict(), allow_nan=False)
+
+
 def test_the_good_file_is_audited():
     assert audited(GOOD, written(CONFIGURATION)).overall.modules == 1
     assert audited(GOOD, written(CONFIGURATION | {"r": 3})) is None

@@ -190,6 +190,9 @@ def test_parameters_that_peft_refuses_are_named(tmp_path):
         tmp_path / "x", {"m.experts.other": (3, 4, 5), **LLAMA}, None, target_modules=[], target_parameters=["other"]
     )
     assert "does not say whether its matrices are outputs by inputs" in found.refused["m.experts.other"]
+    for i, shape in enumerate([(0, 0), (4, 0), (0, 4, 5)]):
+        found = selected(tmp_path / f"y{i}", {"m.other": shape, **LLAMA}, None, target_modules=[], target_parameters=["other"])
+        assert (found.targets, found.refused) == ([], {"m.other": "it is empty"})
 
 
 def test_copies_of_layers_share_their_matrix(tmp_path):
@@ -212,6 +215,8 @@ def test_attention_is_two_matrices(tmp_path):
     tensors = {"a.in_proj_weight": (24, 8), "a.out_proj.weight": (8, 8), "a.out_proj.bias": (8,)}
     found = selected(tmp_path / "a", tensors, None, target_modules=["a"])
     assert [target.shape[1:] for target in found.targets] == [("linear", 8, 24), ("linear", 8, 8)]
+    empty = {"a.in_proj_weight": (0, 0), "a.out_proj.weight": (0, 0), "b.weight": (4, 4), "b.bias": (4,)}
+    assert names(selected(tmp_path / "c", empty, None, target_modules=["a", "b"])) == {"b"}
     assert "DoRA" in selected(tmp_path / "b", tensors, None, target_modules=["a"], use_dora=True).refused["a"]
 
 
