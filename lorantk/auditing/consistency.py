@@ -208,7 +208,8 @@ def start(configuration: Configuration) -> list[Finding]:
         return []
     text = f"A and B belong to a W₀ that init_lora_weights = {word} has changed: a program that puts them on the W₀ of the "
     text += "published model, as vLLM and llama.cpp do, gets another model"
-    advice = "convert the adapter when you save it (path_initial_model_for_weight_conversion), or keep the changed W₀ with it"
+    convert = "" if word == "loftq" else "convert the adapter when you save it (path_initial_model_for_weight_conversion), or "
+    advice = f"{convert}keep the changed W₀ with it"
     return [finding("start-changes-weights", text, advice, (), "note")]
 
 
