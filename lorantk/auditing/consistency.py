@@ -13,7 +13,7 @@ from lorantk.auditing.matching import matcher
 from lorantk.auditing.pairs import PREFIX, Pair
 from lorantk.auditing.report import Finding, Module
 from lorantk.auditing.safe_files import NAMES, PICKLES, adapters_in
-from lorantk.auditing.saved import finding
+from lorantk.auditing.saved import count_of, finding, signs
 from lorantk.auditing.tensors import Tensor, size
 
 # Parts of names that torch.compile, FSDP, activation checkpointing and DistributedDataParallel put in.
@@ -23,24 +23,15 @@ WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrappe
 STACKS = (0, 19)  # the first PEFT that saves stacked experts as now
 
 
-def _of(count: int, total: int, noun: str = "modules") -> str:
-    return "the only module" if (total, noun) == (1, "modules") else f"{count} of {total} {noun}"
-
-
 def declared(configuration: Configuration, given: dict[str, Settings]) -> list[Finding]:
     """Return findings on how rank, α and scale are declared."""
-    found, total = [], len(given)
+    found = []
     if "lora_alpha" not in configuration.keys:
         text = "alpha is not declared: PEFT takes 8"
         found.append(finding("alpha-not-declared", text, "write lora_alpha into adapter_config.json"))
     if "r" not in configuration.keys:
         found.append(finding("rank-not-declared", "the rank is not declared: PEFT takes 8", "write r into adapter_config.json"))
-    if zero := [name for name, own in given.items() if own.alpha == 0]:
-        text = f"alpha = 0 in {_of(len(zero), total)}: s = 0, the adapter does nothing there and its gradients vanish"
-        found.append(finding("alpha-zero", text, "set alpha to the value that is meant", zero))
-    if negative := [name for name, own in given.items() if own.alpha < 0]:
-        text = f"alpha is negative in {_of(len(negative), total)}: the update is subtracted; the conditions depend on |s|"
-        found.append(finding("alpha-negative", text, "check that a subtraction is meant", negative))
+    found += signs(given)
     if configuration.rslora and configuration.rank == configuration.alpha:
         text = f"use_rslora with r = alpha = {configuration.rank}, so s = {configuration.rank**0.5:.3g}"
         text += ": adapters merged by PEFT's add_weighted_adapter look like this, and were meant to have s = 1"
@@ -57,7 +48,7 @@ def conflicts(configuration: Configuration, given: dict[str, Settings], alphas: 
     found, advice = [], "find out with which alpha the adapter was trained, and remove the other"
     if other := [name for name, alpha in alphas.items() if name in given and given[name].alpha != alpha]:
         text = f"tensors MODULE.alpha say {alphas[other[0]]:g} where the configuration says {given[other[0]].alpha:g}"
-        text += f", in {_of(len(other), len(given))}: PEFT follows the configuration, other loaders the tensors"
+        text += f", in {count_of(len(other), len(given))}: PEFT follows the configuration, other loaders the tensors"
         found.append(finding("alpha-conflict", text, advice, other))
     for key in ("alpha", "lora_alpha", "ss_network_alpha"):
         try:
@@ -91,13 +82,15 @@ def unmatched(
         used = {place for places in hits.values() for place in places}
         dead = [literal for place, (_, literal, _) in enumerate(patterns) if place not in used]
         if dead:
-            text = f"no module matches {_of(len(dead), len(patterns), f'entries of {key}')}, so that the general value applies"
+            text = (
+                f"no module matches {count_of(len(dead), len(patterns), f'entries of {key}')}, so that the general value applies"
+            )
             advice = "write the module's name from the model's root, without base_model.model., or its last parts"
             found.append(finding("pattern-unmatched", text, advice, dead))
         double = [name for name, places in hits.items() if len({patterns[place][2] for place in places}) > 1]
         if double:
             values = ", ".join(f"{patterns[place][2]:g}" for place in hits[double[0]])
-            text = f"several entries of {key} with different values ({values}) match {_of(len(double), len(names))}"
+            text = f"several entries of {key} with different values ({values}) match {count_of(len(double), len(names))}"
             text += ": the first one counts, and saving sorts them, so that training may have used another"
             found.append(finding("pattern-order", text, "make the patterns exclude each other", double))
     return found + (_targets(configuration, names) if saved else _targets_of_model(configuration, [*names, *refused]))
@@ -116,7 +109,7 @@ def _targets_of_model(configuration: Configuration, names: list[str]) -> list[Fi
     missing = [target for target in configuration.targets if target not in seen]
     if not missing:
         return []
-    text = f"no module of the model matches {_of(len(missing), len(configuration.targets), 'target_modules')}"
+    text = f"no module of the model matches {count_of(len(missing), len(configuration.targets), 'target_modules')}"
     return [finding("target-unmatched", text, "PEFT says nothing as long as others match: correct or remove them", missing)]
 
 
@@ -133,7 +126,7 @@ def _left_out(configuration: Configuration, names: list[str]) -> list[Finding]:
     found = []
     for named, key in ((False, expression), (True, keys)):
         if own := [name for name in ignored if is_named(name) is named]:
-            text = f"by {key} PEFT leaves out {_of(len(own), len(names))} in the file, and ignores the tensors when it loads"
+            text = f"by {key} PEFT leaves out {count_of(len(own), len(names))} in the file, and ignores the tensors when it loads"
             found.append(finding("tensors-without-target", text, "correct the option if they were trained", own))
     return found
 
@@ -149,14 +142,14 @@ def _targets(configuration: Configuration, names: list[str]) -> list[Finding]:
         wanted = set(targets)
         seen = set().union(*(_ends(name, wanted) for name in names))
         if missing := [target for target in targets if target not in seen]:
-            text = f"the file has no tensors for {_of(len(missing), len(targets), 'target_modules')}"
+            text = f"the file has no tensors for {count_of(len(missing), len(targets), 'target_modules')}"
             advice = "check that the file was saved whole; PEFT starts these modules afresh if the model has them"
             found.append(finding("target-without-tensors", text, advice, missing))
     found += _left_out(configuration, names)
     layers = configuration.layers or ()
     lost = [layer for layer in layers if not any(f".{layer}." in name for name in names)]
     if lost:
-        text = f"the file has no tensors for {_of(len(lost), len(layers), 'layers_to_transform')}"
+        text = f"the file has no tensors for {count_of(len(lost), len(layers), 'layers_to_transform')}"
         found.append(finding("target-without-tensors", text, "check that the file was saved whole", map(str, lost)))
     return found
 
@@ -166,15 +159,15 @@ def names_that_do_not_load(keys: list[str]) -> list[Finding]:
     found = []
     if wrapped := [key for key in keys if WRAPPERS.search(key)]:
         part = WRAPPERS.search(wrapped[0]).group().strip(".")
-        text = f"{_of(len(wrapped), len(keys), 'factors')} carry a wrapper's name ({part}): PEFT loads none of them"
+        text = f"{count_of(len(wrapped), len(keys), 'factors')} carry a wrapper's name ({part}): PEFT loads none of them"
         found.append(finding("names-do-not-load", text, "save the unwrapped model, or take this part out of the names", wrapped))
     odd = [key for key in keys if PREFIX in key[1:] and not WRAPPERS.search(key)]
     if odd:
         before, _, after = odd[0].rpartition(PREFIX)
-        text = f"{_of(len(odd), len(keys), 'factors')} have {before} before PEFT's prefix {PREFIX}: PEFT loads none of them"
+        text = f"{count_of(len(odd), len(keys), 'factors')} have {before} before PEFT's prefix {PREFIX}: PEFT loads none of them"
         found.append(finding("names-do-not-load", text, f"take {before} out of the names", odd))
     if bare := [key for key in keys if PREFIX not in key and not WRAPPERS.search(key)]:
-        text = f"the names of {_of(len(bare), len(keys), 'factors')} lack PEFT's prefix {PREFIX}: PeftModel.from_pretrained "
+        text = f"the names of {count_of(len(bare), len(keys), 'factors')} lack PEFT's prefix {PREFIX}: PeftModel.from_pretrained "
         text += "loads none of them"
         advice = "add the prefix for PEFT; diffusers and transformers load such names"
         found.append(finding("names-do-not-load", text, advice, bare))
@@ -276,7 +269,7 @@ def beside(configuration: Configuration, others: list[Tensor], magnitudes: list[
         found.append(finding("full-matrices", text, "leave out copies when you save", names, "note"))
     saved = [part for part in configuration.to_save if not any(f".{part}." in f".{tensor.name}" for tensor in others)]
     if saved:
-        text = f"the file lacks {_of(len(saved), len(configuration.to_save), 'modules_to_save')}"
+        text = f"the file lacks {count_of(len(saved), len(configuration.to_save), 'modules_to_save')}"
         found.append(finding("target-without-tensors", text, "check that the file was saved whole", saved))
     return found
 
@@ -308,14 +301,14 @@ def dead(modules: list[Module]) -> list[Finding]:
     zero = [module for module in modules if module.measured.fresh]
     if zero:
         factor = "A" if all(module.measured.top_B for module in zero) else "B"
-        text = f"{factor} is zero in {_of(len(zero), total)}: the adapter does nothing there"
+        text = f"{factor} is zero in {count_of(len(zero), total)}: the adapter does nothing there"
         advice = "normal before training; after it, check that training reached these modules and that the file was saved whole"
         level = "note" if len(zero) == total else "warning"
         found.append(finding("factor-zero", text, advice, [module.name for module in zero], level))
     partial = [module for module in modules if 0 < module.measured.rows < 0.5]
     if partial:
         least = min(module.measured.rows for module in partial)
-        text = f"B is zero in most rows in {_of(len(partial), total)}; only {100 * least:.0f} % are not zero in one of them"
+        text = f"B is zero in most rows in {count_of(len(partial), total)}; only {100 * least:.0f} % are not zero in one of them"
         found.append(finding("rows-zero", text, "check that B was saved whole", [module.name for module in partial]))
     return found
 
@@ -333,7 +326,7 @@ def against_model(pairs: list[Pair], shapes: dict[str, tuple], given: dict[str, 
     found = []
     missing = [pair.name for pair in pairs if (pair.key or pair.name) not in shapes]
     if missing:
-        text = f"the model does not have {_of(len(missing), len(pairs))} of the adapter, so that loaders apply nothing there"
+        text = f"the model does not have {count_of(len(missing), len(pairs))} of the adapter, so that loaders apply nothing there"
         ends = {}
         for name in shapes:
             ends.setdefault(".".join(name.split(".")[-4:]), name)
@@ -343,7 +336,9 @@ def against_model(pairs: list[Pair], shapes: dict[str, tuple], given: dict[str, 
     wrong = [name for name, shape in given.items() if name in shapes and shapes[name] != shape]
     if wrong:
         n, m = shapes[wrong[0]]
-        text = f"the shapes of {_of(len(wrong), len(pairs))} are not the model's: {wrong[0]} has n = {given[wrong[0]][0]} and "
+        text = (
+            f"the shapes of {count_of(len(wrong), len(pairs))} are not the model's: {wrong[0]} has n = {given[wrong[0]][0]} and "
+        )
         text += f"m = {given[wrong[0]][1]}, the model {n} and {m}"
         found.append(finding("shapes-not-of-model", text, "load the model they were trained on", wrong))
     return found

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from lorantk.auditing.configuration import Settings, check_alpha
 from lorantk.auditing.errors import AuditError, quoted
-from lorantk.auditing.pairs import Factor, Pair
+from lorantk.auditing.pairs import Factor, Pair, nothing
 from lorantk.auditing.report import Refused, Scales
 from lorantk.auditing.safe_files import regular
-from lorantk.auditing.saved import Saved, collect, experts, finding, unknown
+from lorantk.auditing.saved import Saved, collect, experts, finding, signs, unknown
 from lorantk.auditing.tensors import NAME_LIMIT, Tensor, size
 
 HEADER_LIMIT = 8 * 2**20  # bytes; an adapter of 10 000 modules needs 2 MB
@@ -140,7 +140,7 @@ def read_gguf(path: Path) -> Saved:
     alpha = check_alpha(values.get("adapter.lora.alpha", 0.0), f"{path}: 'adapter.lora.alpha'")
     found, others = collect(header, path, NAMES, {"a": "A", "b": "B"}, make=_factor)
     if not found:
-        raise AuditError(f"{path}: expected tensors called NAME.lora_a and NAME.lora_b, got none of {len(header)} tensors")
+        raise AuditError(f"{path}: expected tensors called NAME.lora_a and NAME.lora_b, got {nothing(header)}")
     found = [_embedding(pair) for pair in found]
     pairs = [one for pair in found for one in experts(pair)]
     given = {pair.name: _settings(pair, alpha) for pair in pairs if isinstance(pair, Pair)}
@@ -150,7 +150,7 @@ def read_gguf(path: Path) -> Saved:
         findings.append(finding("alpha-not-declared", text, "write adapter.lora.alpha", (), "note"))
     text = "GGUF does not say whether the adapter was trained with rsLoRA or alpha_pattern, which conversion from PEFT loses"
     findings.append(finding("scale-may-be-lost", text, "audit the folder of PEFT that it was made from", (), "note"))
-    findings += unknown(others)
+    findings += [*signs(given), *unknown(others)]
     remarks = ()
     if "adapter.alora.invocation_tokens" in values:
         remarks = ("aLoRA acts on tokens from the invocation onwards: the order holds for their gradients",)
@@ -163,6 +163,6 @@ def _embedding(pair: Pair | Refused) -> Pair | Refused:
 
 
 def _settings(pair: Pair, alpha: float) -> Settings:
-    rank = max(pair.B.shape[-1], 1)
+    rank = max(pair.A.shape[0], 1) if pair.A.shape else 1
     scale = alpha / rank if alpha else 1.0
     return Settings(rank, math.copysign(abs(scale) * rank, scale), scale)

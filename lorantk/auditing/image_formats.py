@@ -16,7 +16,7 @@ from lorantk.auditing.errors import AuditError, quoted
 from lorantk.auditing.pairs import BIAS, EMBEDDING, LINEAR, PREFIX, Pair, pair_tensors
 from lorantk.auditing.report import Refused, Scales
 from lorantk.auditing.safe_files import parse_object
-from lorantk.auditing.saved import Saved, by_shape, collect, finding, other_methods, scalar, unknown
+from lorantk.auditing.saved import Saved, by_shape, collect, finding, other_methods, scalar, signs, unknown
 from lorantk.auditing.tensors import Tensor
 
 # kohya: lora_unet_x_to_q.lora_down.weight; diffusers before PEFT: unet.x.processor.to_q_lora.down.weight, to_q.lora.down.weight;
@@ -91,6 +91,7 @@ def read_image_format(weights: Path, header: dict[str, Tensor], texts: dict[str,
         others,
         [
             *_findings(pairs, given, own, general, sources, kohya),
+            *signs(given),
             *unknown([tensor for tensor in others if not MAGNITUDE.search(tensor.name)]),
             *[entry for configuration in configured.values() for entry in options(configuration)],
         ],

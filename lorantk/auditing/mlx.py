@@ -12,7 +12,7 @@ from lorantk.auditing.configuration import VARIANTS, Settings, check_alpha, chec
 from lorantk.auditing.errors import AuditError, quoted
 from lorantk.auditing.pairs import Factor
 from lorantk.auditing.report import Scales
-from lorantk.auditing.saved import Saved, collect, experts, finding, other_methods, unknown
+from lorantk.auditing.saved import Saved, collect, experts, finding, other_methods, signs, unknown
 from lorantk.auditing.tensors import Tensor
 
 NAMES = re.compile(r"(?P<module>.+)\.lora_(?P<factor>[ab])")
@@ -56,6 +56,7 @@ def read_mlx(weights: Path, header: dict[str, Tensor], content: dict | None, whe
         text = f"fine_tune_type is {kind!r} and the file has {len(magnitudes)} magnitudes (MODULE.m)"
         findings.append(finding("dora-incomplete", text, "load the adapter with the type it was trained with", magnitudes))
     given = {pair.name: Settings(rank, scale * rank, scale) for pair in pairs}
+    findings += signs(given)
     variants = (VARIANTS["use_dora"],) if kind == "dora" or magnitudes else ()
     others = [tensor for tensor in others if tensor.name not in magnitudes]
     findings += unknown(others)

@@ -75,6 +75,23 @@ def finding(id: str, text: str, advice: str, names=(), level: str = "warning") -
     return Finding(id, level, text, advice, tuple(names)[:NAMED])
 
 
+def count_of(count: int, total: int, noun: str = "modules") -> str:
+    """Return how many of all are meant, for a sentence."""
+    return "the only module" if (total, noun) == (1, "modules") else f"{count} of {total} {noun}"
+
+
+def signs(given: dict[str, Settings]) -> list[Finding]:
+    """Return findings on an α that is zero or negative."""
+    found, total = [], len(given)
+    if zero := [name for name, own in given.items() if own.alpha == 0]:
+        text = f"alpha = 0 in {count_of(len(zero), total)}: s = 0, the adapter does nothing there and its gradients vanish"
+        found.append(finding("alpha-zero", text, "set alpha to the value that is meant", zero))
+    if negative := [name for name, own in given.items() if own.alpha < 0]:
+        text = f"alpha is negative in {count_of(len(negative), total)}: the update is subtracted; the conditions depend on |s|"
+        found.append(finding("alpha-negative", text, "check that a subtraction is meant", negative))
+    return found
+
+
 def unknown(others: list[Tensor]) -> list[Finding]:
     """Return a finding on tensors of which the audit does not know what they do."""
     if not others:

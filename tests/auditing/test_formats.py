@@ -370,6 +370,25 @@ def test_embeddings_and_experts_in_gguf(tmp_path):
         np.testing.assert_allclose(found[f"blk.0.ffn_up_exps[{e}]"].measured.norm, expected, rtol=1e-7)
 
 
+def test_a_negative_scale_is_noted_in_every_format(tmp_path):
+    kohya = {"lora_unet_x.lora_down.weight": A, "lora_unet_x.lora_up.weight": B, "lora_unet_x.alpha": number(-4)}
+    reports = [audit_adapter(file(tmp_path, kohya)), audit_adapter(file(tmp_path, PEFT_NAMES, {"alpha": "-4"}))]
+    reports.append(
+        audit_adapter(mlx(tmp_path / "mlx", {"q.lora_a": A.T.copy(), "q.lora_b": B.T.copy()}, {"rank": 4, "scale": -1}))
+    )
+    wide = np.random.default_rng(0).standard_normal((4, 64)).astype("f4")
+    reports.append(audit_adapter(write_gguf(tmp_path / "x.gguf", names(wide, wide.T.copy()), alpha=-4.0)))
+    for report in reports:
+        assert only(report).scale == -1
+        assert "alpha-negative" in ids(report)
+
+
+def test_gguf_factors_of_two_ranks_are_named_by_the_rank_of_a(tmp_path):
+    wide = np.ones((4, 64), "f4")
+    with pytest.raises(AuditError, match=r"lora_b': expected rank 4, so shape \(m, 4\), got \[64, 8\]"):
+        audit_adapter(write_gguf(tmp_path / "x.gguf", names(wide, np.ones((64, 8), "f4"))))
+
+
 def test_a_gguf_file_that_is_no_adapter_is_refused(tmp_path):
     with pytest.raises(AuditError, match="expected a GGUF file of a LoRA adapter, got general.type 'model'"):
         audit_adapter(write_gguf(tmp_path / "x.gguf", names(A, B), kind="model"))
