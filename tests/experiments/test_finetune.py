@@ -58,6 +58,39 @@ def test_every_run_is_that_of_a_plain_loop(optimiser, arm):
         assert found.validation_loss[seed, 1, -1] == pytest.approx(expected, rel=1e-7)
 
 
+def features(network, x):
+    """The outputs at the start and their derivative by all trained numbers in one row, entry by entry, from a Jacobian."""
+    start = trained_parameters(network)
+    derivative = jax.jacrev(lambda p: forward(replace_parameters(network, p), x))(start)
+    flat = [np.asarray(part).reshape(*part.shape[:2], -1) for part in derivative.values()]
+    return np.asarray(forward(network, x)), np.concatenate(flat, axis=-1)
+
+
+@pytest.mark.parametrize("arm", ["full", "lora-fa"])
+def test_a_linearised_run_is_that_of_a_linear_model_with_the_jacobian_as_features(arm):
+    cell = replace(TINY, optimiser="sgd", arm=arm, model="linearised", rates=(1e-3, 0.3))
+    network, task = one(cells.networks(cell), 1), one(cells.tasks(cell), 1)
+    f, J = features(network, task.x)
+    weights = np.zeros(J.shape[-1])
+    labels = np.eye(5)[np.asarray(task.y)]
+    for rows in np.asarray(task.batches)[: cell.steps]:
+        outputs = f[rows] + J[rows] @ weights
+        shares = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+        weights -= 0.3 * np.einsum("nc,ncp->p", shares - labels[rows], J[rows]) / len(rows)
+    f, J = features(network, task.x_validation)
+    outputs = f + J @ weights
+    loss = np.log(np.exp(outputs).sum(axis=1)) - outputs[np.arange(len(f)), np.asarray(task.y_validation)]
+    assert runs(cell).validation_loss[1, 1, -1] == pytest.approx(loss.mean(), rel=1e-9)
+    # The network itself trains otherwise, so the test could fail.
+    assert abs(runs(cell, model="network").validation_loss[1, 1, -1] / loss.mean() - 1) > 1e-4
+
+
+def test_where_only_the_head_moves_training_is_linear_already():
+    cell = replace(TINY, arm="lora-fa", scale=1e-9)  # an adapter without effect leaves the head, which is linear
+    for one_way, other in zip(runs(cell), runs(cell, model="linearised"), strict=True):
+        np.testing.assert_allclose(one_way, other, rtol=1e-9, atol=1e-12)
+
+
 def test_shares_are_counted_as_their_names_say():
     cell = replace(TINY, attack="patch", poison=0.2)
     network, task = by_hand(cell, 0, cell.rates[1], cell.steps)
@@ -148,6 +181,7 @@ def test_the_parts_of_a_seed_share_no_image_and_pair_over_cells():
     [
         (lambda: replace(TINY, rank=13), "rank must be at most 12, the smallest number of inputs; got 13"),
         (lambda: replace(TINY, attack="noise"), "attack must be one of clean, .*got 'noise'"),
+        (lambda: replace(TINY, model="kernel"), "model must be one of network, linearised; got 'kernel'"),
         (lambda: replace(TINY, attack="clean"), "a clean cell must have poison rate 0; got 0.3"),
         (lambda: runs(poison=1.5), r"rate must lie in \[0, 1\]; got 1.5"),
         (lambda: runs(rows=1000), "rows must be at most the .* training images; got 1000"),

@@ -206,7 +206,10 @@ def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
 def test_every_sweep_has_what_the_plan_names():
     cells = {name: sweeps.cells(name, "default") for name in sweeps.SWEEPS}
     assert {name: {cell.seeds for cell in group} for name, group in cells.items()} == dict.fromkeys(cells, {20}) | {
-        "series": {sweeps.SLICE}
+        "series": {sweeps.SLICE},
+        "trade-off": {sweeps.SLICE},
+        "frozen": {sweeps.GRID_SEEDS},
+        "linearised": {sweeps.GRID_SEEDS},
     }
     assert {cell.rank for cell in cells["ranks"]} == set(sweeps.RANKS)
     for name in ("arms", "ranks", "variances"):

@@ -12,6 +12,7 @@ REGIMES = ("one epoch", "memorising")
 ATTACKS = ("clean", "flips", "patch", "clean label")
 ARMS = ("full", "lora", "lora-fa")
 MATCHES = ("", "scale", "rate", "slowed")
+MODELS = ("network", "linearised")
 CLASSES = 5
 PER_CLASS = {"validation": 30, "test": 60}
 TARGET = 0
@@ -47,6 +48,8 @@ class Cell:
         Training rows, steps of 32 rows, and width of the two hidden layers.
     pretraining
         ``"shared"``: every seed starts from one pretrained network; ``"varied"``: each from its own.
+    model
+        ``"network"``, or ``"linearised"`` to train its first order about the start.
     """
 
     regime: str
@@ -64,12 +67,14 @@ class Cell:
     match: str = ""
     width: int = 64
     pretraining: str = "shared"
+    model: str = "network"
     classes: ClassVar[int] = CLASSES
     backdoor: ClassVar[str] = "patch"
 
     def __post_init__(self):
         """Check the options against the known ones."""
-        for name, known in (("regime", REGIMES), ("attack", ATTACKS), ("arm", ARMS), ("match", MATCHES)):
+        options = {"regime": REGIMES, "attack": ATTACKS, "arm": ARMS, "match": MATCHES, "model": MODELS}
+        for name, known in options.items():
             one_of(name, getattr(self, name), known)
         if self.rank > min(self.width, 64):
             msg = f"rank must be at most {min(self.width, 64)}, the smallest number of inputs; got {self.rank}"
@@ -98,7 +103,7 @@ class Cell:
     def program(self) -> tuple:
         """The values that determine the compiled program."""
         arm = (self.arm, padded_rank(self.rank) if self.arm != "full" else 0)
-        return (*arm, self.optimiser, self.rows, self.steps, self.width, self.seeds, len(self.rates))
+        return (*arm, self.model, self.optimiser, self.rows, self.steps, self.width, self.seeds, len(self.rates))
 
     def config(self) -> dict:
         """The whole configuration, as it is stored in JSON."""

@@ -6,6 +6,7 @@ of rank R whose extra rows of A are zero. With ``B = 0`` these stay zero under g
 (``0/(0 + ε) = 0``), so one compiled program serves every rank up to R.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -93,11 +94,33 @@ def _mean(values, weights):
     return (values * weights).sum() / jnp.maximum(weights.sum(), 1)
 
 
+def model(network: Network, *, linearised: bool) -> Callable[[dict[str, Array], Array], Array]:
+    r"""Return outputs as a function of the trained matrices p and of inputs x.
+
+    They are those of the network, ``f(p, x)``, or linearised at its start p₀: ``f(p₀, x) + ∂f(p₀, x)/∂p · (p - p₀)``.
+    """
+    start = trained_parameters(network)
+
+    def outputs(parameters, x):
+        return forward(replace_parameters(network, parameters), x)
+
+    def first_order(parameters, x):
+        moved = jax.tree.map(jnp.subtract, parameters, start)
+        at_start, change = jax.jvp(lambda p: outputs(p, x), (start,), (moved,))
+        return at_start + change
+
+    return first_order if linearised else outputs
+
+
 def measure(network: Network, task: Task) -> Trajectory:
     """Return the records of one network, each a number."""
+    return _measure(partial(forward, network), task)
+
+
+def _measure(outputs, task):
     sets = (task.x[task.probe], task.x[task.poison], task.x_validation, task.x_test, task.x_stamped)
     cuts = [sum(len(s) for s in sets[:k]) for k in range(1, len(sets))]
-    probe, poison, validation, test, stamped = jnp.split(forward(network, jnp.concatenate(sets)), cuts)
+    probe, poison, validation, test, stamped = jnp.split(outputs(jnp.concatenate(sets)), cuts)
     dtype = probe.dtype
     share = lambda outputs, label, weights: _mean((outputs.argmax(1) == label).astype(dtype), weights)  # noqa: E731
     every = lambda labels: jnp.ones(len(labels), dtype)  # noqa: E731
@@ -114,11 +137,12 @@ def measure(network: Network, task: Task) -> Trajectory:
     )
 
 
-def _run(network, task, rate, multipliers, *, optimiser, checkpoints):
+def _run(network, task, rate, multipliers, *, optimiser, checkpoints, linearised):
     direction = optax.scale_by_adam() if optimiser == "adam" else optax.identity()
+    outputs = model(network, linearised=linearised)
 
     def loss(parameters, rows):
-        return _losses(forward(replace_parameters(network, parameters), task.x[rows]), task.y[rows]).mean()
+        return _losses(outputs(parameters, task.x[rows]), task.y[rows]).mean()
 
     def step(t, carry):
         parameters, state = carry
@@ -129,16 +153,16 @@ def _run(network, task, rate, multipliers, *, optimiser, checkpoints):
 
     def segment(carry, ends):
         carry = jax.lax.fori_loop(ends[0], ends[1], step, carry)
-        return carry, measure(replace_parameters(network, carry[0]), task)
+        return carry, _measure(partial(outputs, carry[0]), task)
 
     start = trained_parameters(network)
     ends = jnp.asarray([(a, b) for a, b in zip((0, *checkpoints), checkpoints, strict=False)])
     return jax.lax.scan(segment, (start, direction.init(start)), ends)[1]
 
 
-@partial(jax.jit, static_argnames=("optimiser", "checkpoints"))
-def _runs(networks, tasks, rates, multipliers, *, optimiser, checkpoints):
-    run = partial(_run, optimiser=optimiser, checkpoints=checkpoints)
+@partial(jax.jit, static_argnames=("optimiser", "checkpoints", "linearised"))
+def _runs(networks, tasks, rates, multipliers, *, optimiser, checkpoints, linearised):
+    run = partial(_run, optimiser=optimiser, checkpoints=checkpoints, linearised=linearised)
     over_rates = jax.vmap(run, in_axes=(None, None, 0, None))
     return jax.lax.map(lambda seed: over_rates(*seed, rates, multipliers), (networks, tasks))
 
@@ -151,6 +175,7 @@ def fine_tune(
     optimiser: str,
     checkpoints: tuple[int, ...],
     multipliers: dict[str, float] | None = None,
+    linearised: bool = False,
 ) -> Trajectory:
     r"""Train every network at every rate on the mean cross-entropy of its batches and record the trajectories.
 
@@ -168,6 +193,8 @@ def fine_tune(
         Ascending numbers of steps after which to measure; 0 is before training.
     multipliers
         Factors ``m_p`` for single matrices, by their name in `lorantk.theory.networks.trained_parameters`; 1 if not given.
+    linearised
+        Train the first order of each network about its start instead of the network, see `model`.
 
     Returns
     -------
@@ -190,4 +217,7 @@ def fine_tune(
         raise ValueError(msg)
     dtype = tasks.x.dtype
     factors = {name: jnp.asarray((multipliers or {}).get(name, 1.0), dtype) for name in names}
-    return _runs(networks, tasks, jnp.asarray(rates, dtype), factors, optimiser=optimiser, checkpoints=tuple(checkpoints))
+    return _runs(
+        networks, tasks, jnp.asarray(rates, dtype), factors, optimiser=optimiser, checkpoints=tuple(checkpoints),
+        linearised=linearised,
+    )  # fmt: skip

@@ -20,7 +20,11 @@ SIZES = {
     # The second series, whose outcomes are kept in the repository.
     "kept": {"seeds": 100, "one epoch": (4096, 128), "memorising": (256, 256), "batch": 24},
 }
-SLICE = 5  # seeds of the second series that every build runs again
+SLICE = 5  # seeds of a kept series that every build runs again
+GRID_SEEDS = 10  # of training with A frozen over the grid of ranks and variances
+# A frozen at c = 1: how far the ranks reach, and the rates.
+FROZEN_RANKS = (*RANKS, 64)
+FROZEN_RATES = tuple(10 ** (-k / 2) for k in (3, 2, 1))
 
 
 def _cell(profile, regime, optimiser, attack, arm, **options):
@@ -76,6 +80,41 @@ def _series(profile):
     return [replace(cell, seeds=SLICE) for cell in few]
 
 
+def _frozen(profile):
+    """The grid of ranks and variances with A frozen, and full fine-tuning slowed to the same speeds."""
+    usual = [*_ranks(profile), *_variances(profile)]
+    frozen = [replace(cell, arm="lora-fa") for cell in usual]
+    slowed = [replace(cell, arm="full", match="slowed") for cell in usual if cell.optimiser == "sgd"]
+    return [replace(cell, seeds=min(cell.seeds, GRID_SEEDS)) for cell in (*frozen, *slowed)]
+
+
+def _linearised(profile):
+    every = [replace(cell, model="linearised") for cell in _frozen("default")]
+    if profile == "kept":
+        return every
+    return [c for c in every if (c.regime, c.optimiser, c.rank, c.scale) == ("memorising", "sgd", 8, 1.0)]
+
+
+def _trade_off(profile):
+    """Full fine-tuning, and LoRA at c = 1 with A frozen and trained; four arms at the usual scale, to compare at equal fit."""
+    every = []
+    for place in _grid("kept", optimisers=("sgd",)):
+        _, regime, _, attack = place
+        at_c_1 = {"match": "scale", "scale": 1.0}
+        full = _cell(*place, "full")
+        frozen, trained = ([_cell(*place, arm, rank=r, **at_c_1) for r in FROZEN_RANKS] for arm in ("lora-fa", "lora"))
+        cells = [full, *frozen, *trained]
+        if regime == "memorising":
+            cells += [replace(cell, model="linearised") for cell in (full, *frozen)]
+            if attack != "patch":
+                usual = [_cell(*place, "full", match="slowed"), _cell(*place, "lora-fa")]
+                cells += [*usual, _cell(*place, "lora"), *(replace(cell, model="linearised") for cell in usual)]
+        every += [replace(cell, rates=FROZEN_RATES) for cell in cells]
+    if profile == "kept":
+        return every
+    return [replace(c, seeds=SLICE) for c in every if c.regime == "memorising" and c.rank == 8]
+
+
 SWEEPS = {
     "arms": _arms,
     "doses": _doses,
@@ -83,6 +122,9 @@ SWEEPS = {
     "variances": _variances,
     "interventions": _interventions,
     "series": _series,
+    "frozen": _frozen,
+    "linearised": _linearised,
+    "trade-off": _trade_off,
 }
 
 

@@ -92,7 +92,7 @@ def tasks(cell: Cell) -> Task:
     return Task(*(_as_type(np.stack(field), dtype) for field in zip(*every, strict=True)))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _base(width, seed):
     return pretrained((width, width), seed=seed)
 
@@ -137,5 +137,5 @@ def run(cell: Cell) -> Trajectory:
     """Train all runs of a cell and return their records, arrays of shape ``(seeds, rates, checkpoints)``."""
     return fine_tune(
         networks(cell), tasks(cell), np.asarray(cell.rates), optimiser=cell.optimiser, checkpoints=cell.checkpoints,
-        multipliers=multipliers(cell),
+        multipliers=multipliers(cell), linearised=cell.model == "linearised",
     )  # fmt: skip
