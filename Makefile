@@ -72,9 +72,10 @@ peft: $(READY) $(PEFT_READY) ## Compare with the real PEFT: adapters, selected m
 	@PYTHONHASHSEED=0 $(PEFT)/bin/python scripts/peft_architectures.py _build/peft/architectures.json
 	@$(RUN) -m pytest tests/peft
 
-digits: $(READY) ## Run the second series on the digits again, which decides the verdicts: lorantk/experiments/digits/series.csv (20 minutes)
-	@nice $(RUN) -m lorantk.experiments.common.sweep series --profile kept
+digits: $(READY) ## Run the kept series on the digits again, which decide verdicts: lorantk/experiments/digits/*.csv (half an hour)
+	@for sweep in series trade-off frozen-grid; do nice $(RUN) -m lorantk.experiments.common.sweep $$sweep --profile kept || exit 1; done
 	@$(RUN) -m lorantk.experiments.common.kept digits.series
+	@$(RUN) -m lorantk.experiments.digits.frozen
 
 fuzz: $(READY) ## Feed random files to every reader of `lorantk audit` (10 minutes; SECONDS=3600 for an hour)
 	@end=$$(( $$(date +%s) + $(or $(SECONDS),600) )); while [ $$(date +%s) -lt $$end ]; do \

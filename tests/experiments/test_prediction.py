@@ -36,3 +36,20 @@ def test_rank_correlation_has_its_ends_and_its_limits():
     assert prediction.rank_correlation([1, 1, 1, 1], [6, 4, 3, 1]) == (0.0, 1.0)
     with pytest.raises(ValueError, match="at least four pairs; got 3 and 3"):
         prediction.rank_correlation([1, 2, 3], [1, 2, 3])
+
+
+def test_kendall_counts_pairs_in_the_same_order():
+    assert prediction.kendall([1, 2, 3, 4], [1, 3, 2, 4]) == pytest.approx(4 / 6)  # one of six pairs is turned
+    assert prediction.kendall([1, 2, 3, 4], [4, 3, 2, 1]) == -1
+    assert prediction.kendall([1, 1, 1, 1], [4, 3, 2, 1]) == 0
+    with pytest.raises(ValueError, match="at least four pairs; got 3 and 3"):
+        prediction.kendall([1, 2, 3], [1, 2, 3])
+
+
+def test_determination_is_1_for_a_perfect_and_0_for_a_constant_prediction():
+    measured = [0.0, 1.0, 2.0, 5.0]
+    assert prediction.determination(measured, measured) == 1
+    assert prediction.determination(measured, [2.0] * 4) == pytest.approx(0)
+    assert prediction.determination(measured, measured[::-1]) < 0
+    with pytest.raises(ValueError, match="numbers that vary; got 4 times 1.0"):
+        prediction.determination([1.0] * 4, measured)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lorantk.experiments.common.statistics import change, paired_interval
+from lorantk.experiments.common.statistics import change, paired_interval, pseudo_values
 
 RNG = np.random.default_rng(0)
 
@@ -62,3 +62,13 @@ def test_the_change_is_the_fitted_difference_between_the_ends():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_pseudo_values_of_a_mean_are_the_values_and_those_of_a_square_lose_its_bias():
+    x = np.array([1.0, 4.0, 2.0, 9.0])
+    np.testing.assert_allclose(pseudo_values(lambda seeds: x[seeds].mean(), 4), x)
+    # (mean)² exceeds μ² by σ²/n in the mean; without the bias it is that less s²/n.
+    squared = pseudo_values(lambda seeds: x[seeds].mean() ** 2, 4)
+    assert squared.mean() == pytest.approx(x.mean() ** 2 - x.var(ddof=1) / 4)
+    with pytest.raises(ValueError, match="at least two seeds; got 1"):
+        pseudo_values(lambda seeds: 0.0, 1)

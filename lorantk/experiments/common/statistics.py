@@ -1,5 +1,6 @@
 """Paired comparisons over seeds: simultaneous intervals, and changes along a sweep."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -71,3 +72,29 @@ def change(values: Float[np.ndarray, "seeds K"], positions: Float[np.ndarray, " 
         raise ValueError(msg)
     centred = x - x.mean()
     return np.asarray(values) @ centred / (centred @ centred) * np.ptp(x)
+
+
+def pseudo_values(statistic: Callable[[np.ndarray], float], seeds: int) -> Float[np.ndarray, " seeds"]:
+    """Return the jackknife's pseudo-values ``n θ - (n - 1) θ₋ᵢ`` of a statistic of n seeds.
+
+    Their mean is the estimate with its bias of first order removed, and `paired_interval` gives its interval. The statistic
+    must be a smooth function of means over seeds, or nearly so.
+
+    Parameters
+    ----------
+    statistic
+        From the indices of the seeds to use, an array, to a number.
+    seeds
+        Number of seeds n, at least two.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two seeds.
+    """
+    if seeds < 2:
+        msg = f"expected at least two seeds; got {seeds}"
+        raise ValueError(msg)
+    every = np.arange(seeds)
+    whole = statistic(every)
+    return np.array([seeds * whole - (seeds - 1) * statistic(np.delete(every, k)) for k in every])

@@ -49,6 +49,12 @@ def start_metrics(spectra: np.ndarray, *, tau: float) -> dict[str, float]:
     return {name: float(np.mean(value)) for name, value in values.items()}
 
 
+def _check_pairs(x, y):
+    if len(x) != len(y) or len(x) < 4:
+        msg = f"expected at least four pairs; got {len(x)} and {len(y)} numbers"
+        raise ValueError(msg)
+
+
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Return Spearman's ρ and its two-sided p value; 0 and 1 if either does not vary.
 
@@ -57,10 +63,39 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     ValueError
         Fewer than four pairs.
     """
-    if len(x) != len(y) or len(x) < 4:
-        msg = f"expected at least four pairs; got {len(x)} and {len(y)} numbers"
-        raise ValueError(msg)
+    _check_pairs(x, y)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0, 1.0
     found = stats.spearmanr(x, y)
     return float(found.statistic), float(found.pvalue)
+
+
+def kendall(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return Kendall's τ (τ_b, with its correction for ties); 0 if either does not vary.
+
+    Raises
+    ------
+    ValueError
+        Fewer than four pairs.
+    """
+    _check_pairs(x, y)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    return float(stats.kendalltau(x, y).statistic)
+
+
+def determination(measured: Sequence[float], predicted: Sequence[float]) -> float:
+    """Return ``R² = 1 - Σ(measured - predicted)² / Σ(measured - mean)²``: negative if the mean predicts better.
+
+    Raises
+    ------
+    ValueError
+        Fewer than four pairs, or measured numbers that do not vary.
+    """
+    _check_pairs(measured, predicted)
+    measured, predicted = np.asarray(measured, float), np.asarray(predicted, float)
+    scatter = ((measured - measured.mean()) ** 2).sum()
+    if scatter == 0:
+        msg = f"expected measured numbers that vary; got {len(measured)} times {measured[0]}"
+        raise ValueError(msg)
+    return float(1 - ((measured - predicted) ** 2).sum() / scatter)

@@ -1,0 +1,174 @@
+"""Training with A frozen beside its linearisation: what both do to drop and lift, as tables with one number per seed.
+
+    python -m lorantk.experiments.common.sweep trade-off --profile kept
+    python -m lorantk.experiments.common.sweep linearised --profile kept
+    python -m lorantk.experiments.digits.frozen
+
+make the kept tables again. Every build runs a slice of both sweeps and holds it to what is kept.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lorantk.disk import in_words, write_whole
+from lorantk.experiments.common import protocols, results
+from lorantk.experiments.common.effects import LEAST_ACCURACY
+from lorantk.experiments.common.findings import select
+from lorantk.experiments.common.results import Result, ResultError
+from lorantk.experiments.digits.cell import MODELS
+
+# What a configuration is, one learning rate of it.
+PLACE = ("regime", "optimiser", "model", "arm", "match", "rank", "scale", "variance", "rate")
+# What the whole of its seeds did, at the last step: runs that diverged, and means over the clean runs.
+WHOLE = ("diverged", "accuracy", "loss")
+QUANTITIES = ("drop", "lift", "drop at equal fit")
+NAMES = (*PLACE, *WHOLE, "quantity")
+SWEEPS = {"trade-off": "trade_off.csv", "linearised": "linearised.csv"}
+# Arms, by `arm` and `match`: from full fine-tuning to LoRA, one change after the other.
+STEPS = (("full", ""), ("full", "slowed"), ("lora-fa", ""), ("lora", ""))
+
+
+def kept_path(sweep: str) -> Path:
+    """Return the file with the kept table of a sweep."""
+    return Path(__file__).with_name(SWEEPS[sweep])
+
+
+def _row(cell, rate, whole, quantity, values):
+    place = {name: getattr(cell, name) for name in PLACE[:-1]} | {"rate": rate}
+    return place | dict(zip(WHOLE, whole, strict=True)) | {"quantity": quantity} | dict(enumerate(100 * np.asarray(values)))
+
+
+def _whole(before, *others):
+    """What all seeds did: `WHOLE`, from the points of the clean runs and of the others."""
+    diverged = sum(point.diverged.sum() for point in (before, *others))
+    return diverged, before.records["test_accuracy"].mean(), before.records["train_loss"].mean()
+
+
+def last_step(found: Sequence[Result]) -> pd.DataFrame:
+    """Return drop and lift after the last step of every configuration that was trained clean, with flips and with the patch.
+
+    Returns
+    -------
+    DataFrame
+        The columns `PLACE`, `WHOLE`, ``quantity`` (one of `QUANTITIES`) and one for each seed, ``0 …``, in points.
+    """
+    configurations, rows = {}, []
+    for result in found:
+        place = tuple(getattr(result.cell, name) for name in PLACE[:-1])
+        configurations.setdefault(place, {})[result.cell.attack] = result
+    for trained in configurations.values():
+        if {"clean", "flips", "patch"} <= set(trained):
+            for rate in trained["clean"].cell.rates:
+                clean, flips, patch = (protocols.at_rate(trained[attack], rate) for attack in ("clean", "flips", "patch"))
+                place = trained["clean"].cell, rate, _whole(clean, flips, patch)
+                rows.append(_row(*place, "drop", clean.records["test_accuracy"] - flips.records["test_accuracy"]))
+                rows.append(_row(*place, "lift", patch.records["success"] - clean.records["success"]))
+    return pd.DataFrame(rows)
+
+
+def equal_fit(found: Sequence[Result]) -> pd.DataFrame:
+    """Return the accuracy that each of the arms `STEPS` has lost where it last had the poison loss of the slowest at its end.
+
+    The arms are those at the usual rank and scale when data are memorised; each model is compared by itself. Columns as in
+    `last_step`.
+    """
+    rows = []
+    for model in MODELS:
+        usual = select(found, model=model, regime="memorising", optimiser="sgd", rank=8, scale=2.0)
+        arms = [{r.cell.attack: r for r in select(usual, arm=arm, match=match)} for arm, match in STEPS]
+        arms = [arm for arm in arms if arm]
+        for rate in arms[0]["flips"].cell.rates if arms else ():
+            fits = protocols.equal_fit([arm["flips"] for arm in arms], rate)
+            for arm, fit in zip(arms, fits, strict=True):
+                clean, end = (protocols.at_rate(arm[attack], rate) for attack in ("clean", "flips"))
+                lost = clean.records["test_accuracy"] - fit.records["test_accuracy"]
+                rows.append(_row(arm["flips"].cell, rate, _whole(clean, end), "drop at equal fit", lost))
+    return pd.DataFrame(rows)
+
+
+def table(sweep: str, found: Sequence[Result]) -> pd.DataFrame:
+    """Return the table of a sweep: `last_step`, and for the trade-off `equal_fit` too."""
+    parts = [last_step(found), equal_fit(found)] if sweep == "trade-off" else [last_step(found)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def usable(found: pd.DataFrame, *, diverged: int = 0) -> pd.Series:
+    """Return which rows count: at most so many diverged runs, and clean accuracy of at least `LEAST_ACCURACY`."""
+    return (found["diverged"] <= diverged) & (found["accuracy"] >= LEAST_ACCURACY)
+
+
+def seeds(found: pd.DataFrame) -> list[int]:
+    """Return the columns of a table that are seeds."""
+    return [name for name in found.columns if isinstance(name, int)]
+
+
+def write(where: Path, found: pd.DataFrame) -> None:
+    """Write a table: points to two digits, everything else to six."""
+    text = found.copy()
+    text[seeds(found)] = text[seeds(found)].round(2).astype(str)
+    write_whole(where, text.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
+
+
+def read(sweep: str) -> pd.DataFrame:
+    """Read a kept table.
+
+    Raises
+    ------
+    ValueError
+        The table lacks columns or numbers.
+    """
+    where = kept_path(sweep)
+    found = pd.read_csv(where, keep_default_na=False)
+    found = found.rename(columns={name: int(name) for name in found.columns if name.isdigit()})
+    numbers = found[seeds(found)]
+    whole = len(numbers) and all(map(pd.api.types.is_numeric_dtype, numbers.dtypes)) and numbers.notna().all(axis=None)
+    if tuple(found.columns[: len(NAMES)]) != NAMES or not whole:
+        msg = f"{where}: expected {', '.join(NAMES)} and numbers of seeds; `python -m lorantk.experiments.digits.frozen` makes it"
+        raise ValueError(msg)
+    return found
+
+
+def _places(found):
+    """Each row's configuration, rate and quantity, as text: a table in a file has its numbers to a few digits."""
+    rows = found[[*PLACE, "quantity"]].itertuples(index=False, name=None)
+    return [tuple(f"{entry:.4g}" if isinstance(entry, float) else str(entry) for entry in row) for row in rows]
+
+
+def distances(again: pd.DataFrame, kept: pd.DataFrame) -> np.ndarray:
+    """Return how far each number of a slice, which has the first seeds, lies from the one that is kept, in points.
+
+    Raises
+    ------
+    ValueError
+        The slice has a row that is not kept.
+    """
+    known = dict(zip(_places(kept), kept.index, strict=True))
+    gaps = []
+    for k, place in enumerate(_places(again)):
+        if place not in known:
+            msg = f"expected the kept table to have {', '.join(filter(None, place))}; got nothing of that name"
+            raise ValueError(msg)
+        gaps.append(np.abs(again.loc[k, seeds(again)] - kept.loc[known[place], seeds(again)]).to_numpy(float))
+    return np.array(gaps)
+
+
+@in_words("lorantk.experiments.digits.frozen")
+def main(arguments: list[str] | None = None) -> int:
+    """Write the tables from results that are there; return 0, or 1 if some are missing."""
+    for sweep in SWEEPS:
+        try:
+            found = table(sweep, results.load(sweep, "kept"))
+        except ResultError as error:
+            sys.stderr.write(f"lorantk.experiments.digits.frozen: {error}\n")
+            return 1
+        write(kept_path(sweep), found)
+        sys.stdout.write(f"{SWEEPS[sweep]}: {len(found)} rows of {len(seeds(found))} seeds\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
