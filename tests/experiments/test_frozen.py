@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lorantk.experiments.common import results
@@ -32,12 +33,26 @@ def trained(cell=CELL, lost=0.1, gained=0.3):
 
 def test_drop_and_lift_are_differences_from_the_clean_run_in_points():
     found = frozen.last_step(trained())
-    assert list(found["quantity"]) == ["drop", "lift"] * 2
-    assert list(found["rate"]) == [0.1, 0.1, 0.3, 0.3]
-    np.testing.assert_allclose(found.loc[0, frozen.seeds(found)].to_numpy(float), [10, 11, 12])
-    np.testing.assert_allclose(found.loc[3, frozen.seeds(found)].to_numpy(float), 30)
-    assert list(found["accuracy"]) == pytest.approx([0.9] * 4)
+    assert list(found["quantity"]) == ["drop", "lift", "loss"] * 2
+    assert list(found["rate"]) == [0.1] * 3 + [0.3] * 3
+    np.testing.assert_allclose(frozen.values(found, quantity="drop", rate=0.1), [10, 11, 12])
+    np.testing.assert_allclose(frozen.values(found, quantity="lift", rate=0.3), 30)
+    np.testing.assert_allclose(frozen.values(found, quantity="loss", rate=0.3), 50)
+    assert list(found["accuracy"]) == pytest.approx([0.9] * 6)
     assert frozen.usable(found).all()
+    with pytest.raises(ValueError, match="expected entries that one row has; got 2 rows with {'quantity': 'drop'}"):
+        frozen.values(found, quantity="drop")
+
+
+def test_tables_of_two_models_meet_by_configuration():
+    cell = replace(CELL, variance=1 / 3)
+    found = frozen.last_step(trained(cell)).replace({"variance": {1 / 3: 0.333333}})  # as a file has it
+    other = frozen.last_step(trained(replace(cell, model="linearised")))
+    one, two = (frozen.by_configuration(part, "drop") for part in (found, other))
+    assert list(one.index) == list(two.index)
+    np.testing.assert_allclose(one.to_numpy(float), two.to_numpy(float))
+    with pytest.raises(ValueError, match="expected each configuration once; got"):
+        frozen.by_configuration(pd.concat([found, other]), "lift")
 
 
 def test_configurations_without_the_patch_have_no_last_step():
@@ -48,8 +63,8 @@ def test_a_run_that_diverged_guesses_and_is_counted():
     clean, flips, patch = trained()
     loss = np.where(np.arange(3).reshape(-1, 1, 1) == 1, np.nan, 0.5)
     found = frozen.last_step([clean, result(flips.cell, test_accuracy=0.8, validation_loss=loss), patch])
-    assert list(found["diverged"]) == [1] * 4
-    np.testing.assert_allclose(found.loc[0, frozen.seeds(found)].to_numpy(float), [10, 70, 10])
+    assert set(found["diverged"]) == {1}
+    np.testing.assert_allclose(frozen.values(found, quantity="drop", rate=0.1), [10, 70, 10])
     assert not frozen.usable(found).any()
     assert frozen.usable(found, diverged=1).all()
 
@@ -75,7 +90,7 @@ def test_equal_fit_takes_each_arm_where_it_last_had_the_poison_loss_of_the_slowe
     np.testing.assert_allclose(values[[0, 4]], 40)  # half way: 0.9 - 0.5, where its end would be 70
     np.testing.assert_allclose(np.delete(values, [0, 4], axis=0), 20)
     assert len(frozen.table("trade-off", arms)) == 8
-    assert len(frozen.table("linearised", arms)) == 0
+    assert len(frozen.table("frozen-grid", arms)) == 0
 
 
 def test_a_table_survives_the_file_and_a_wrong_number_is_noticed(tmp_path, monkeypatch):
@@ -85,7 +100,7 @@ def test_a_table_survives_the_file_and_a_wrong_number_is_noticed(tmp_path, monke
     kept = frozen.read("trade-off")
     assert list(kept.columns) == list(found.columns)
     few = found.drop(columns=2)
-    assert frozen.distances(few, kept).shape == (4, 2)
+    assert frozen.distances(few, kept).shape == (6, 2)
     assert frozen.distances(few, kept).max() == pytest.approx(0, abs=1e-9)
     kept.loc[1, 0] += 3
     assert frozen.distances(few, kept)[1, 0] == pytest.approx(3)
@@ -121,6 +136,7 @@ def test_the_sweeps_have_what_the_plan_names():
     assert len(places) == len(kept)
     for cell in sweeps.cells("trade-off", "default"):
         assert replace(cell, seeds=sweeps.SIZES["kept"]["seeds"]) in kept
-    grid, linear = sweeps.cells("frozen", "default"), sweeps.cells("linearised", "kept")
-    assert [replace(cell, model="network") for cell in linear] == grid
-    assert set(sweeps.cells("linearised", "default")) <= set(linear)
+    grid = sweeps.cells("frozen-grid", "kept")
+    assert {replace(cell, model="network") for cell in grid} == {cell for cell in grid if cell.model == "network"}
+    assert len(grid) == len(set(grid)) == 2 * (144 + 72)
+    assert set(sweeps.cells("frozen-grid", "default")) < set(grid)

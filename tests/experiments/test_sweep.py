@@ -208,8 +208,7 @@ def test_every_sweep_has_what_the_plan_names():
     assert {name: {cell.seeds for cell in group} for name, group in cells.items()} == dict.fromkeys(cells, {20}) | {
         "series": {sweeps.SLICE},
         "trade-off": {sweeps.SLICE},
-        "frozen": {sweeps.GRID_SEEDS},
-        "linearised": {sweeps.GRID_SEEDS},
+        "frozen-grid": {sweeps.GRID_SEEDS},
     }
     assert {cell.rank for cell in cells["ranks"]} == set(sweeps.RANKS)
     for name in ("arms", "ranks", "variances"):

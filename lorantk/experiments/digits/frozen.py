@@ -1,7 +1,7 @@
 """Training with A frozen beside its linearisation: what both do to drop and lift, as tables with one number per seed.
 
     python -m lorantk.experiments.common.sweep trade-off --profile kept
-    python -m lorantk.experiments.common.sweep linearised --profile kept
+    python -m lorantk.experiments.common.sweep frozen-grid --profile kept
     python -m lorantk.experiments.digits.frozen
 
 make the kept tables again. Every build runs a slice of both sweeps and holds it to what is kept.
@@ -23,11 +23,13 @@ from lorantk.experiments.digits.cell import MODELS
 
 # What a configuration is, one learning rate of it.
 PLACE = ("regime", "optimiser", "model", "arm", "match", "rank", "scale", "variance", "rate")
-# What the whole of its seeds did, at the last step: runs that diverged, and means over the clean runs.
-WHOLE = ("diverged", "accuracy", "loss")
-QUANTITIES = ("drop", "lift", "drop at equal fit")
+# What all seeds did, at the last step: runs that diverged, and the mean test accuracy of the clean runs.
+WHOLE = ("diverged", "accuracy")
+# In points; the final training loss on clean data in hundredths of a nat.
+QUANTITIES = ("drop", "lift", "loss", "drop at equal fit")
+CONFIGURATION = ("regime", "optimiser", "rank", "scale", "variance", "rate")
 NAMES = (*PLACE, *WHOLE, "quantity")
-SWEEPS = {"trade-off": "trade_off.csv", "linearised": "linearised.csv"}
+SWEEPS = {"trade-off": "trade_off.csv", "frozen-grid": "frozen_grid.csv"}
 # Arms, by `arm` and `match`: from full fine-tuning to LoRA, one change after the other.
 STEPS = (("full", ""), ("full", "slowed"), ("lora-fa", ""), ("lora", ""))
 
@@ -44,17 +46,16 @@ def _row(cell, rate, whole, quantity, values):
 
 def _whole(before, *others):
     """What all seeds did: `WHOLE`, from the points of the clean runs and of the others."""
-    diverged = sum(point.diverged.sum() for point in (before, *others))
-    return diverged, before.records["test_accuracy"].mean(), before.records["train_loss"].mean()
+    return sum(point.diverged.sum() for point in (before, *others)), before.records["test_accuracy"].mean()
 
 
 def last_step(found: Sequence[Result]) -> pd.DataFrame:
-    """Return drop and lift after the last step of every configuration that was trained clean, with flips and with the patch.
+    """Return drop, lift and loss after the last step of every configuration that has clean, flipped and patched results.
 
     Returns
     -------
     DataFrame
-        The columns `PLACE`, `WHOLE`, ``quantity`` (one of `QUANTITIES`) and one for each seed, ``0 …``, in points.
+        The columns `PLACE`, `WHOLE`, ``quantity`` (one of `QUANTITIES`) and one for each seed, ``0 …``.
     """
     configurations, rows = {}, []
     for result in found:
@@ -67,7 +68,8 @@ def last_step(found: Sequence[Result]) -> pd.DataFrame:
                 place = trained["clean"].cell, rate, _whole(clean, flips, patch)
                 rows.append(_row(*place, "drop", clean.records["test_accuracy"] - flips.records["test_accuracy"]))
                 rows.append(_row(*place, "lift", patch.records["success"] - clean.records["success"]))
-    return pd.DataFrame(rows)
+                rows.append(_row(*place, "loss", clean.records["train_loss"]))
+    return pd.DataFrame(rows, columns=None if rows else NAMES)
 
 
 def equal_fit(found: Sequence[Result]) -> pd.DataFrame:
@@ -91,14 +93,53 @@ def equal_fit(found: Sequence[Result]) -> pd.DataFrame:
 
 
 def table(sweep: str, found: Sequence[Result]) -> pd.DataFrame:
-    """Return the table of a sweep: `last_step`, and for the trade-off `equal_fit` too."""
-    parts = [last_step(found), equal_fit(found)] if sweep == "trade-off" else [last_step(found)]
-    return pd.concat(parts, ignore_index=True)
+    """Return the table of a sweep: `last_step`, and for the trade-off `equal_fit` instead of the loss."""
+    last = last_step(found)
+    if sweep == "trade-off":
+        return pd.concat([last[last["quantity"] != "loss"], equal_fit(found)], ignore_index=True)
+    return last
 
 
 def usable(found: pd.DataFrame, *, diverged: int = 0) -> pd.Series:
     """Return which rows count: at most so many diverged runs, and clean accuracy of at least `LEAST_ACCURACY`."""
     return (found["diverged"] <= diverged) & (found["accuracy"] >= LEAST_ACCURACY)
+
+
+def values(found: pd.DataFrame, **place) -> np.ndarray:
+    """Return the numbers of one row by seed, such as ``values(found, arm="full", rate=0.1, quantity="drop")``.
+
+    Raises
+    ------
+    ValueError
+        No row, or more than one, has these entries; rates count as equal to a millionth.
+    """
+    chosen = np.ones(len(found), dtype=bool)
+    for name, entry in place.items():
+        column = found[name]
+        chosen &= np.isclose(column, entry, rtol=1e-6) if isinstance(entry, float) else (column == entry).to_numpy()
+    if chosen.sum() != 1:
+        msg = f"expected entries that one row has; got {chosen.sum()} rows with {place}"
+        raise ValueError(msg)
+    return found.loc[chosen, seeds(found)].to_numpy(float)[0]
+
+
+def by_configuration(found: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Return one quantity with a row for each `CONFIGURATION`, numbers to four digits, and a column for each seed.
+
+    Raises
+    ------
+    ValueError
+        Two rows of the quantity have the same configuration: choose a model and an arm first.
+    """
+    rows = found[found["quantity"] == quantity]
+    places = [
+        tuple(float(f"{e:.4g}") if isinstance(e, float) else e for e in row) for row in rows[list(CONFIGURATION)].to_numpy()
+    ]
+    table = rows[seeds(rows)].set_axis(pd.MultiIndex.from_tuples(places, names=CONFIGURATION))
+    if not table.index.is_unique:
+        msg = f"expected each configuration once; got {table.index[table.index.duplicated()][0]} again"
+        raise ValueError(msg)
+    return table
 
 
 def seeds(found: pd.DataFrame) -> list[int]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import product
 
-from lorantk.experiments.digits.cell import Cell
+from lorantk.experiments.digits.cell import MODELS, Cell
 
 RATES = {"adam": tuple(10 ** (-k / 2) for k in range(7, 1, -1)), "sgd": tuple(10 ** (-k / 2) for k in range(4, -2, -1))}
 OPTIMISERS = tuple(RATES)
@@ -21,7 +21,7 @@ SIZES = {
     "kept": {"seeds": 100, "one epoch": (4096, 128), "memorising": (256, 256), "batch": 24},
 }
 SLICE = 5  # seeds of a kept series that every build runs again
-GRID_SEEDS = 10  # of training with A frozen over the grid of ranks and variances
+GRID_SEEDS = 10  # of the ranks and variances with A frozen
 # A frozen at c = 1: how far the ranks reach, and the rates.
 FROZEN_RANKS = (*RANKS, 64)
 FROZEN_RATES = tuple(10 ** (-k / 2) for k in (3, 2, 1))
@@ -80,16 +80,12 @@ def _series(profile):
     return [replace(cell, seeds=SLICE) for cell in few]
 
 
-def _frozen(profile):
-    """The grid of ranks and variances with A frozen, and full fine-tuning slowed to the same speeds."""
-    usual = [*_ranks(profile), *_variances(profile)]
+def _frozen_grid(profile):
+    """The ranks and variances with A frozen, and full fine-tuning slowed to the same speeds; both also linearised."""
+    usual = [replace(cell, seeds=GRID_SEEDS) for cell in (*_ranks("default"), *_variances("default"))]
     frozen = [replace(cell, arm="lora-fa") for cell in usual]
     slowed = [replace(cell, arm="full", match="slowed") for cell in usual if cell.optimiser == "sgd"]
-    return [replace(cell, seeds=min(cell.seeds, GRID_SEEDS)) for cell in (*frozen, *slowed)]
-
-
-def _linearised(profile):
-    every = [replace(cell, model="linearised") for cell in _frozen("default")]
+    every = [replace(cell, model=model) for model in MODELS for cell in (*frozen, *slowed)]
     if profile == "kept":
         return every
     return [c for c in every if (c.regime, c.optimiser, c.rank, c.scale) == ("memorising", "sgd", 8, 1.0)]
@@ -122,8 +118,7 @@ SWEEPS = {
     "variances": _variances,
     "interventions": _interventions,
     "series": _series,
-    "frozen": _frozen,
-    "linearised": _linearised,
+    "frozen-grid": _frozen_grid,
     "trade-off": _trade_off,
 }
 
