@@ -67,6 +67,8 @@ CLAIMS = (
     Claim("capacity", "claim", "How many labels LoRA can memorise", OWN),
     Claim("effective-ridge", "claim", "On average LoRA is full fine-tuning at a larger ridge", OWN),
     Claim("rank-sign", "claim", "When low rank raises the sensitivity to label noise", OWN),
+    Claim("frozen-trade-off", "finding", "With A frozen, at capacity, rank trades one attack against the other", OWN),
+    Claim("start-kernel", "finding", "With A frozen, the start kernel orders what poison does", OWN),
 )
 
 _BY_ID = {entry.id: entry for entry in CLAIMS}
