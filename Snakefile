@@ -24,7 +24,7 @@ LISTS = ["_build/claims.json", "_build/figures/index.json", "_build/figures/dura
 SERIES = ["lorantk/experiments/digits/series.csv"]
 MADE = {
     **dict.fromkeys(("30_untargeted", "31_backdoors", "32_rank", "33_variance", "38_verdicts"), SERIES),
-    "29_kernel_to_training": [f"lorantk/experiments/digits/{name}.csv" for name in ("trade_off", "frozen_grid")],
+    "44_kernel_to_training": [f"lorantk/experiments/digits/{name}.csv" for name in ("trade_off", "frozen_grid")],
     "39_who_is_right": [*SERIES, *(str(path) for path in files("lorantk/experiments/disputes") if path.suffix == ".csv")],
     "40_cost": [str(path) for path in files("benchmarks/results")],
     "50_audit": [str(path) for path in files("expected/adapters", "book/conformance")],
