@@ -84,7 +84,8 @@ def equal_fit(found: Sequence[Result]) -> pd.DataFrame:
         arms = [{r.cell.attack: r for r in select(usual, arm=arm, match=match)} for arm, match in STEPS]
         arms = [arm for arm in arms if arm]
         for rate in arms[0]["flips"].cell.rates if arms else ():
-            fits = protocols.equal_fit([arm["flips"] for arm in arms], rate)
+            with np.errstate(invalid="ignore"):  # where a run diverged, which `WHOLE` counts
+                fits = protocols.equal_fit([arm["flips"] for arm in arms], rate)
             for arm, fit in zip(arms, fits, strict=True):
                 clean, end = (protocols.at_rate(arm[attack], rate) for attack in ("clean", "flips"))
                 lost = clean.records["test_accuracy"] - fit.records["test_accuracy"]
