@@ -147,6 +147,8 @@ SHOWN_ROWS = 12
 def test_tables_of_numbers_are_typeset(site):
     for path in sorted((site / "notebooks").glob("*.html")):
         for table in BeautifulSoup(path.read_text(), "html.parser").select(".cell_output table"):
+            if table.find_parent(class_="lorantk-audit"):  # the audit's own report, as `lorantk audit --html` writes it
+                continue
             cells = [cell.text.strip() for cell in table.select("td, th")]
             assert "dataframe" in table.get("class", ()), path.name
             assert [cell for cell in cells if re.fullmatch(r"(?i)nan|none|-\d.*|\d\S*e[-+]\d+", cell)] == [], path.name
