@@ -17,6 +17,11 @@ def chapter_number(path):
     return int(Path(path).name.partition("_")[0])
 
 
+def chapter_topic(path):
+    """The topic of a chapter, which is its id: what follows the number in the name of its notebook's file or page."""
+    return Path(path).stem.partition("_")[2]
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a reader wants to know about a chapter before reading it."""
@@ -39,7 +44,7 @@ def read_outline(path):
     needs = NEEDS.search(first.strip().rpartition("\n\n")[2])
     return Reading(
         number=chapter_number(path),
-        topic=Path(path).stem.partition("_")[2],
+        topic=chapter_topic(path),
         title=re.match(r"#\s*(.*)", first)[1],
         needs=needs[1] if needs else None,
         minutes=reading_minutes(notebook),

@@ -1,12 +1,11 @@
 """The directive ``{argument}``: the paper's argument as a chain, each link with its verdict and what holds instead."""
 
-from pathlib import Path
-
 from docutils import nodes
 
 from lorantk.publishing.json_files import CLAIMS_FILE
 from lorantk.publishing.notebook.claims import OTHER, OWN
 from lorantk.publishing.site.chain import Link, draw
+from lorantk.publishing.site.outline import chapter_number, chapter_topic
 from lorantk.publishing.site.sphinx_ext.base import BuildDirective
 from lorantk.publishing.site.sphinx_ext.pieces import NOT_YET
 
@@ -52,10 +51,10 @@ class Argument(BuildDirective):
 
     def mend(self, topic):
         """The number and the address of the chapter on a topic."""
-        found = [page for page in self.env.found_docs if page.startswith("notebooks/") and page.partition("_")[2] == topic]
+        found = [page for page in self.env.found_docs if page.startswith("notebooks/") and chapter_topic(page) == topic]
         if not found:
             raise self.error(f"expected the topic of a chapter, got {topic!r}")
-        return str(int(Path(found[0]).name.partition("_")[0])), self.address(found[0])
+        return str(chapter_number(found[0])), self.address(found[0])
 
     def address(self, page):
         """The address of a page, relative to this one."""

@@ -10,6 +10,7 @@ from docutils import nodes
 from lorantk.publishing.errors import WordsError
 from lorantk.publishing.json_files import RECORD
 from lorantk.publishing.notebook.words import GLUE, fill
+from lorantk.publishing.site.outline import chapter_topic
 from lorantk.publishing.site.sphinx_ext.figures import FigureDirective
 from lorantk.publishing.site.sphinx_ext.pieces import badge, comparison, table, text
 
@@ -43,7 +44,7 @@ class Beside(FigureDirective):
         stem = Path(self.env.docname).name
         record, book = (self.build / place / RECORD for place in (f"executed/records/{stem}", BOOK))
         if not book.is_file():
-            command = nodes.literal("", f'make book N="{stem.partition("_")[2]}"')
+            command = nodes.literal("", f'make book N="{chapter_topic(stem)}"')
             words = "This checkout has no run at the book's own parameters to set beside this one. "
             return [nodes.paragraph("", "", nodes.Text(words), command, nodes.Text(" makes one; then run this again."))]
         mine, theirs = (json.loads(path.read_bytes()) for path in (record, book))

@@ -17,6 +17,8 @@ from sphinx.util.osutil import relative_uri
 from lorantk.publishing.json_files import CLAIMS_FILE, FIGURES_FILE, read_list
 from lorantk.publishing.site import citation, linked_data
 from lorantk.publishing.site.finish import plain_tex
+from lorantk.publishing.site.outline import chapter_topic
+from lorantk.publishing.site.sphinx_ext.pieces import within
 from lorantk.publishing.site.sphinx_ext.works import CITATION, works
 
 LENGTH = 300  # characters of a description
@@ -47,10 +49,7 @@ def description(doctree, book):
     """What a page is about: its first paragraph of prose, or else its title and that of the book."""
     inside = (addnodes.desc, nodes.table, nodes.Admonition, nodes.list_item, nodes.citation)
     for paragraph in doctree.findall(nodes.paragraph):
-        parent = paragraph.parent
-        while parent is not None and not isinstance(parent, inside):
-            parent = parent.parent
-        if parent is None and (words := shortened(plain_text(paragraph))):
+        if not within(paragraph, inside) and (words := shortened(plain_text(paragraph))):
             return words
     title = doctree.next_node(nodes.title)
     return f"{plain_text(title)}: a page of the book “{book}”" if title is not None else book
@@ -87,7 +86,7 @@ class Addresses:
 def page_objects(app, page, known, title, about, preview, addresses):
     """The objects of schema.org that a page describes; `known` has all works."""
     env, book = app.env, known[citation.BOOK]
-    own = known.get(page.partition("_")[2]) if page.startswith("notebooks/") else None
+    own = known.get(chapter_topic(page)) if page.startswith("notebooks/") else None
     front = page == app.config.root_doc
     work = own or (book if front else book | {"title": title})
     work = work | {"url": addresses.of(addresses.here), "doi": work["doi"] if front else None}

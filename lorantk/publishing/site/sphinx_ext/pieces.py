@@ -100,6 +100,14 @@ def code(content, language):
     return nodes.literal_block(content, content, language=language, classes=["lorantk-code"])
 
 
+def within(node, kinds):
+    """Whether a node lies, at any depth, inside a node of one of these classes."""
+    while (node := node.parent) is not None:
+        if isinstance(node, kinds):
+            return True
+    return False
+
+
 def cross_reference(kind, target, content, page):
     """A link to a label (`kind` "ref", "numref") or a page ("doc") of the book; Sphinx warns if there is none.
 

@@ -9,6 +9,8 @@ import hashlib
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
+from lorantk.publishing.site.sphinx_ext.pieces import within
+
 NOT_LINKED = (nodes.title, nodes.reference, nodes.caption, nodes.term)
 
 
@@ -43,10 +45,7 @@ def link_symbols(app, doctree, page):
     left = {tex: place for tex, place in getattr(app.env, "lorantk_symbols", {}).items() if place[0] != page}
     for math in list(doctree.findall(nodes.math)):
         place = left.get(math.astext())
-        parent = math.parent
-        while parent is not None and not isinstance(parent, NOT_LINKED):
-            parent = parent.parent
-        if place is None or parent is not None:
+        if place is None or within(math, NOT_LINKED):
             continue
         uri = f"{app.builder.get_relative_uri(page, place[0])}#{place[1]}"
         reference = nodes.reference("", "", internal=True, refuri=uri, classes=["lorantk-symbol"])

@@ -4,6 +4,8 @@ import re
 
 from docutils import nodes
 
+from lorantk.publishing.site.sphinx_ext.pieces import within
+
 SKIPPED = (nodes.title, nodes.reference, nodes.caption, nodes.term, nodes.literal, nodes.literal_block, nodes.math, nodes.raw)
 
 
@@ -13,9 +15,9 @@ def pattern(terms):
     return re.compile(rf"(?<![\w-])(?P<term>{longest_first})(?:s?)(?![\w-])(?! out\b)", re.IGNORECASE)
 
 
-def linked(text, found, uri, internal=True):
+def linked(text, found, uri):
     """The nodes of a text whose part `found` is a link to a definition."""
-    link = nodes.reference("", found[0], internal=internal, refuri=uri, classes=["lorantk-term"])
+    link = nodes.reference("", found[0], internal=True, refuri=uri, classes=["lorantk-term"])
     around = (text[: found.start()], link, text[found.end() :])
     return [nodes.Text(part) if isinstance(part, str) else part for part in around if part]
 
@@ -27,10 +29,7 @@ def link_terms(app, doctree, page):
     places = {name: place for (kind, name), place in app.env.get_domain("std").objects.items() if kind == "term"}
     left = {name.lower(): place for name, place in places.items() if place[0] != page}
     for text in list(doctree.findall(nodes.Text)):
-        parent = text.parent
-        while parent is not None and not isinstance(parent, SKIPPED):
-            parent = parent.parent
-        if parent is not None or not left or not isinstance(text.parent, nodes.paragraph | nodes.emphasis | nodes.strong):
+        if not left or within(text, SKIPPED) or not isinstance(text.parent, nodes.paragraph | nodes.emphasis | nodes.strong):
             continue
         if found := pattern(left).search(text):
             document, anchor = left[found["term"].lower()]

@@ -13,6 +13,7 @@ from lorantk.disk import write_whole
 from lorantk.publishing.errors import PublishingError
 from lorantk.publishing.json_files import FIGURES_FILE, json_bytes, read_list
 from lorantk.publishing.site import citation
+from lorantk.publishing.site.outline import chapter_topic
 from lorantk.publishing.site.sphinx_ext.base import BuildDirective
 from lorantk.publishing.site.sphinx_ext.pieces import code, text
 
@@ -55,7 +56,7 @@ def works(env):
     site = book["url"] and f"{book['url'].rstrip('/')}/"
     found = {book["id"]: book}
     for page in sorted(name for name in env.found_docs if name.startswith("notebooks/")):
-        chapter = {"id": page.partition("_")[2], "kind": "chapter", "title": env.titles[page].astext()}
+        chapter = {"id": chapter_topic(page), "kind": "chapter", "title": env.titles[page].astext()}
         chapter |= {"number": printed(env.titles[page].get("secnumber")), "url": site and f"{site}{page}.html"}
         found[chapter["id"]] = book | chapter
     figures = read_list(Path(env.srcdir, config.lorantk_build, FIGURES_FILE))
@@ -63,7 +64,7 @@ def works(env):
         raise PublishingError(f"expected figures with other ids than chapters have, got {', '.join(twice)}")
     for figure in figures:
         page, label = figure["notebook"].removesuffix(".ipynb"), f"fig-{figure['id']}"
-        chapter = found.get(page.partition("_")[2])
+        chapter = found.get(chapter_topic(page))
         number = env.toc_fignumbers.get(page, {}).get("figure", {}).get(label)
         head = " ".join(filter(None, ["Chapter", chapter and chapter["number"]]))
         place = {"number": printed(number), "within": chapter and f"{head}, {chapter['title']}"}
