@@ -55,6 +55,12 @@ def _check_pairs(x, y):
         raise ValueError(msg)
 
 
+def _vary(x, y):
+    """Whether both sides of the pairs vary, so that their orders can be compared."""
+    _check_pairs(x, y)
+    return np.ptp(x) != 0 and np.ptp(y) != 0
+
+
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Return Spearman's ρ and its two-sided p value; 0 and 1 if either does not vary.
 
@@ -63,8 +69,7 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     ValueError
         Fewer than four pairs.
     """
-    _check_pairs(x, y)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
+    if not _vary(x, y):
         return 0.0, 1.0
     found = stats.spearmanr(x, y)
     return float(found.statistic), float(found.pvalue)
@@ -78,8 +83,7 @@ def kendall(x: Sequence[float], y: Sequence[float]) -> float:
     ValueError
         Fewer than four pairs.
     """
-    _check_pairs(x, y)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
+    if not _vary(x, y):
         return 0.0
     return float(stats.kendalltau(x, y).statistic)
 
