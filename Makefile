@@ -49,7 +49,7 @@ lint: $(READY) ## Check style: ruff, declared imports, notebooks without outputs
 	@$(RUN) -m lorantk.publishing.checks.prose $(wildcard notebooks/*.ipynb book/*.md)
 	@$(RUN) -m pytest --quiet tests/notebooks
 
-notebook: $(READY) ## Execute one notebook with other parameters and show it: make notebook N=nsd P="seed=7 profile=smoke"
+notebook: $(READY) ## Execute one notebook with other parameters and show it: make notebook N=10 P="seed=7 profile=smoke"
 	@$(RUN) -m lorantk.publishing.notebook.execute "$(N)" -p "$(P)"
 	@$(RUN) -m lorantk.publishing.site.preview "$(N)"
 

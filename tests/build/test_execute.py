@@ -12,6 +12,7 @@ import pytest
 from tiny_book import figure_words, verdict_words
 from tiny_tree import notebook, run, start
 
+from lorantk.publishing.notebook.execute import find_notebook
 from lorantk.publishing.notebook.normalise import normalised
 
 EXECUTE = "publishing.notebook.execute"
@@ -116,6 +117,15 @@ def test_how_a_run_went_is_kept_with_its_records(tree):
     assert 10e6 < how["peak_bytes"] < 10e9  # of a Python process, not of one memory page or in a wrong unit
     assert how["device"]["cores"] >= 1
     assert how["versions"]["python"].startswith("3.")
+
+
+@pytest.mark.parametrize("name", ["01_works", "01", "works", "notebooks/01_works.ipynb"])
+def test_a_notebook_is_found_by_file_number_or_topic(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for stem in ("01_works", "02_fails"):
+        (tmp_path / f"notebooks/{stem}.ipynb").touch()
+    assert find_notebook(name) == Path("notebooks/01_works.ipynb")
 
 
 @pytest.mark.parametrize(

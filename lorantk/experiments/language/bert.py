@@ -123,7 +123,9 @@ def read(folder: Path | None = None) -> Bert:
     parameters = {name: a for name, a in parameters.items() if not name.startswith((HEAD, "cls.")) and "position_ids" not in name}
     try:
         layers, width, inner = (config[key] for key in ("num_hidden_layers", "hidden_size", "intermediate_size"))
-        shapes = _shapes(layers, width, inner, config["vocab_size"], config["max_position_embeddings"], config["type_vocab_size"])
+        shapes = shapes_by_name(
+            layers, width, inner, config["vocab_size"], config["max_position_embeddings"], config["type_vocab_size"]
+        )
         positions = config["max_position_embeddings"]
         architecture = Architecture(layers, config["num_attention_heads"], width, config["layer_norm_eps"], positions)
     except KeyError as error:
@@ -135,7 +137,8 @@ def read(folder: Path | None = None) -> Bert:
     return Bert(architecture, {name: parameters[name].astype(np.float32) for name in shapes}, tokenizer)
 
 
-def _shapes(layers, width, inner, words, positions, types):
+def shapes_by_name(layers: int, width: int, inner: int, words: int, positions: int, types: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of a BERT of these sizes, by name."""
     sizes = {"intermediate.dense": (inner, width), "output.dense": (width, inner)}
     maps = {name: sizes.get(name.split(".", 3)[-1], (width, width)) for name in linear_names(layers)}
     tables = {"word": words, "position": positions, "token_type": types}

@@ -177,7 +177,7 @@ def execute(source, output, records, failed, parameters=None):
 
 
 def find_notebook(name, folder=Path("notebooks")):
-    """The notebook called `name`: its path, its stem (`02_nsd`) or its topic (`nsd`).
+    """The notebook called `name`: its path, its stem (`10_nsd`), its number (`10`) or its topic (`nsd`).
 
     Raises
     ------
@@ -187,7 +187,7 @@ def find_notebook(name, folder=Path("notebooks")):
     if Path(name).suffix == ".ipynb" and Path(name).is_file():
         return Path(name)
     known = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
-    known |= {stem.partition("_")[2]: path for stem, path in known.items()}
+    known |= {part: path for stem, path in known.items() for part in stem.split("_", 1)}
     if name not in known:
         raise ParameterError(f"expected a notebook ({', '.join(p.stem for p in sorted(set(known.values())))}), got {name!r}")
     return known[name]
