@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 WIDTHS = (1366, 1920)
-PHONE, PAPER = 390, 700  # pixels; on a phone a formula may scroll, and on paper nothing does
+PHONE, PAPER = 390, 700  # pixels; on a phone formulas and tables may scroll, and on paper nothing does
 # Patterns of markup in the text of a page, outside code and formulas.
 RAW = {
     "role": r"\{[a-z][a-z:-]+\}",
@@ -57,6 +57,8 @@ CUT = """() => {
         if (drawn.width > 0 && (drawn.right > room + 1 || drawn.left < place.left - 1 || beyond(drawn)))
             found.push(['formula', formula.parentElement.id || formula.innerText]);
     }
+    for (const table of document.querySelectorAll('article table'))
+        if (beyond(table.getBoundingClientRect())) found.push(['table', table.innerText]);
     return found;
 }"""
 
@@ -91,9 +93,8 @@ def faults(page):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(media=media)
         page.evaluate(SETTLED)
-        found += [
-            Fault(f"{kind} cut off, {media} at {width} px", text[:80]) for kind, text in page.evaluate(CUT) if kind == "code"
-        ]
+        seen = [one for one in page.evaluate(CUT) if media == "print" or one[0] == "code"]
+        found += [Fault(f"{kind} cut off, {media} at {width} px", text[:80]) for kind, text in seen]
     page.emulate_media(media="screen")
     return list(dict.fromkeys(found))
 
@@ -104,6 +105,7 @@ def test_a_page_shows_no_source_cuts_nothing_off_and_has_no_output_without_meani
 
 LONG = r"\[" + "+".join(["abcdefgh"] * 30) + r"\]"
 OUTPUT = '<div class="cell_output"><div class="output"><pre>{}</pre></div></div>'
+TABLE = f"<table><tr>{'<td>columns</td>' * 60}</tr></table>"
 PLANTED = [
     ("<p>See {cite:p}`nobody2020`.</p>", "role"),
     ("<p>See {cite:p}<code>nobody2020</code>.</p>", "role"),
@@ -128,6 +130,9 @@ PLANTED = [
     (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1920 px"),
     (f'<pre style="white-space: pre">{"x" * 60}</pre>', "code cut off, screen at 390 px"),
     (f'<pre style="white-space: pre !important">{"x" * 120}</pre>', "code cut off, print at 700 px"),
+    (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off, print at 700 px"),
+    (TABLE, "table cut off at 1366 px"),
+    (TABLE, "table cut off, print at 700 px"),
     *((OUTPUT.format(text), "output") for text in ("True", "None", "np.float64(0.5)", "Text(0.5, 1.0, &#x27;x&#x27;)")),
     *((OUTPUT.format(text), "output") for text in ("&lt;Figure size 640x480&gt;", "array([1., 2.])", "[1.  2.5 nan]")),
     *((OUTPUT.format(text), "output") for text in ("Array([0, 1], dtype=int32)", "(0.1, -3e-05)")),
