@@ -40,9 +40,15 @@ class Version(argparse.Action):
 
 
 def say(text):
-    """Print a text, all of it at once."""
+    """Print a text."""
+    say_parts([text])
+
+
+def say_parts(parts):
+    """Print a text given in parts, which need not exist at the same time."""
     try:
-        print(text, flush=True)
+        sys.stdout.writelines(parts)
+        print(flush=True)
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         abandon_output()
 
@@ -50,7 +56,7 @@ def say(text):
 def say_json(value):
     """Print a value as JSON, in ASCII unless the terminal's encoding has every character."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    say(json.dumps(value, indent=1, ensure_ascii=not unicode, allow_nan=False))
+    say_parts(json.JSONEncoder(indent=1, ensure_ascii=not unicode, allow_nan=False).iterencode(value))
 
 
 def claims(options):

@@ -19,16 +19,28 @@ FRESH = 6.0  # standard errors of a sample variance beyond which A is not a fres
 
 ONE_SIDED = {VARIANTS["use_bdlora"]}  # additions with which κ ≤ 1 is enough for the order, but not necessary
 
-nsd_probability = lru_cache(4096)(nsd_probability)
+ANSWERS = 4096  # kept, as thousands of modules ask for few different ones and can share them
+
+
+class Sizes(NamedTuple):
+    """Inputs n and outputs m (or None) of a module."""
+
+    features_in: int
+    features_out: int | None
 
 
 class Shape(NamedTuple):
-    """A module of the model: name, kind, inputs n (or None), outputs m (or None)."""
+    """A module of the model: name, kind, inputs n, outputs m (or None)."""
 
     name: str
     kind: str
     features_in: int
     features_out: int | None
+
+    @property
+    def sizes(self) -> Sizes:
+        """Inputs and outputs."""
+        return Sizes(self.features_in, self.features_out)
 
 
 class Question(NamedTuple):
@@ -39,18 +51,19 @@ class Question(NamedTuple):
     layers: int = 1
 
 
-def drawn(shape: Shape, start: Start) -> tuple[str, int]:
+def drawn(sizes: Sizes, start: Start) -> tuple[str, int]:
     """Return which factor is not zero at the start, and the theorems' n: the inputs for ``"A"``, the outputs for ``"B"``."""
     if start.A.law == "zero":
-        return "B", shape.features_out or shape.features_in
-    return "A", shape.features_in
+        return "B", sizes.features_out or sizes.features_in
+    return "A", sizes.features_in
 
 
-def condition(settings: Settings, shape: Shape, start: Start) -> Condition:
+@lru_cache(maxsize=ANSWERS)
+def condition(settings: Settings, sizes: Sizes, start: Start) -> Condition:
     """Return the condition at the start; see `lorantk.auditing.report.Condition`."""
-    tops = [expected_top(start.B, settings.rank, shape.features_out or 1)]
+    tops = [expected_top(start.B, settings.rank, sizes.features_out or 1)]
     if start.trains_B:
-        tops.append(expected_top(start.A, settings.rank, shape.features_in))
+        tops.append(expected_top(start.A, settings.rank, sizes.features_in))
     if None in tops:
         return Condition(None, None, None, None)
     if settings.scale == 0:
@@ -61,11 +74,12 @@ def condition(settings: Settings, shape: Shape, start: Start) -> Condition:
         return Condition(value, value <= 1, 1 - value, float(value <= 1))
     probability = None
     if len(random) == 1 and random[0].rank is None:
-        width = drawn(shape, start)[1]
+        width = drawn(sizes, start)[1]
         probability = nsd_probability(settings.scale**2 * random[0].variance * width, settings.rank, width)
     return Condition(value, value < 1, 1 - value, probability)
 
 
+@lru_cache(maxsize=ANSWERS)
 def weaker(settings: Settings, start: Start, question: Question) -> tuple[Mean | None, Gram | None]:
     """Return the order in the mean, if one factor is random and the other zero, and the order on given data, for a random A."""
     laws = {start.A.law, start.B.law}
@@ -86,7 +100,7 @@ def weaker(settings: Settings, start: Start, question: Question) -> tuple[Mean |
 
 def measured(measures: Measures, dtypes: tuple[str, str], settings: Settings, shape: Shape, start: Start) -> Measured:
     """Return what was measured on the saved factors; see `lorantk.auditing.report.Measured`."""
-    factor, width = drawn(shape, start)
+    factor, width = drawn(shape.sizes, start)
     squares, variance = (measures.alphas, measures.variance_A) if factor == "A" else (measures.betas, measures.variance_B)
     s2, fresh = settings.scale**2, min(measures.alphas[-1], measures.betas[-1]) == 0
     top_A, top_B = (float(s2 * tops[-1]) for tops in (measures.alphas, measures.betas))
@@ -173,12 +187,12 @@ def judge(
     measures, dtypes
         Measures of the saved factors, None for a configuration alone, and the types in which A and B are stored.
     """
-    factor, width = drawn(shape, start)
+    factor, width = drawn(shape.sizes, start)
     law = start.A if factor == "A" else start.B
     own = 1 / width if law == ORTHONORMAL else law.variance
     if own is not None and law.rank is not None:
         own *= law.rank / settings.rank
-    expected = condition(settings, shape, start)
+    expected = condition(settings, shape.sizes, start)
     mean, gram = weaker(settings, start, question)
     found = None if measures is None else measured(measures, dtypes, settings, shape, start)
     if found is not None:
