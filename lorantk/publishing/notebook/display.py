@@ -8,11 +8,12 @@ WIDTH = 650  # pixels: a figure in a notebook, as wide as the text column
 
 
 def _parts(value, spec):
-    """`value` formatted by `spec`, and the power of ten that follows, or None."""
+    """`value` formatted by `spec`, and the power of ten that follows, or None where there is none or it is one."""
     text = format(value, spec)
     mantissa, _, exponent = text.partition("e")
-    power = not isinstance(value, str) and exponent.lstrip("+-").isdigit()
-    return (mantissa, int(exponent)) if power else (text, None)
+    if isinstance(value, str) or not exponent.lstrip("+-").isdigit():
+        return text, None
+    return mantissa, int(exponent) or None
 
 
 def number_text(value, spec):
