@@ -19,7 +19,7 @@ CACHE = ROOT / "_build" / "trust" / "jax"
 
 
 def make(name: str) -> Path:
-    """Copy what git knows, or does not ignore, to ``_build/trust/<name>``; the sweeps are shared, as they take long."""
+    """Copy what git knows, or does not ignore, to ``_build/trust/<name>``; sweeps and fetched packages are shared."""
     into = ROOT / "_build" / "trust" / name
     shutil.rmtree(into, ignore_errors=True)
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -27,10 +27,10 @@ def make(name: str) -> Path:
         if (ROOT / file).is_file():
             (into / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / file, into / file)
-    for sweeps in (Path("_build/sweeps"), Path("_build/smoke/sweeps")):
-        (ROOT / sweeps).mkdir(parents=True, exist_ok=True)
-        (into / sweeps).parent.mkdir(parents=True, exist_ok=True)
-        (into / sweeps).symlink_to(ROOT / sweeps)
+    for shared in (Path("_build/sweeps"), Path("_build/smoke/sweeps"), Path(".language")):
+        (ROOT / shared).mkdir(parents=True, exist_ok=True)
+        (into / shared).parent.mkdir(parents=True, exist_ok=True)
+        (into / shared).symlink_to(ROOT / shared)
     return into
 
 
