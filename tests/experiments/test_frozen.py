@@ -132,7 +132,7 @@ def test_the_sweeps_have_what_the_plan_names():
     assert {cell.pretraining for cell in kept} == {"varied"}
     assert {cell.rank for cell in kept if cell.match == "scale"} == {1, 2, 4, 8, 16, 32, 64}
     assert {len(cell.rates) for cell in kept} == {3}
-    places = {(c.regime, c.model, c.arm, c.match, c.scale, c.rank, c.attack) for c in kept}
+    places = {(c.regime, c.optimiser, c.model, c.arm, c.match, c.scale, c.rank, c.attack) for c in kept}
     assert len(places) == len(kept)
     for cell in sweeps.cells("trade-off", "default"):
         assert replace(cell, seeds=sweeps.SIZES["kept"]["seeds"]) in kept

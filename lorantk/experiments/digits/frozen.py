@@ -9,6 +9,7 @@ make the kept tables again. Every build runs a slice of both sweeps and holds it
 
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from lorantk.experiments.common.effects import LEAST_ACCURACY
 from lorantk.experiments.common.findings import select
 from lorantk.experiments.common.results import Result, ResultError
 from lorantk.experiments.digits.cell import MODELS
+from lorantk.experiments.digits.sweeps import OPTIMISERS
 
 # What a configuration is, one learning rate of it.
 PLACE = ("regime", "optimiser", "model", "arm", "match", "rank", "scale", "variance", "rate")
@@ -75,12 +77,12 @@ def last_step(found: Sequence[Result]) -> pd.DataFrame:
 def equal_fit(found: Sequence[Result]) -> pd.DataFrame:
     """Return the accuracy that each of the arms `STEPS` has lost where it last had the poison loss of the slowest at its end.
 
-    The arms are those at the usual rank and scale when data are memorised; each model is compared by itself. Columns as in
-    `last_step`.
+    The arms are those at the usual rank and scale when data are memorised; each model is compared by itself, under each
+    optimiser. Columns as in `last_step`.
     """
     rows = []
-    for model in MODELS:
-        usual = select(found, model=model, regime="memorising", optimiser="sgd", rank=8, scale=2.0)
+    for optimiser, model in product(OPTIMISERS, MODELS):
+        usual = select(found, model=model, regime="memorising", optimiser=optimiser, rank=8, scale=2.0)
         arms = [{r.cell.attack: r for r in select(usual, arm=arm, match=match)} for arm, match in STEPS]
         arms = [arm for arm in arms if arm]
         for rate in arms[0]["flips"].cell.rates if arms else ():

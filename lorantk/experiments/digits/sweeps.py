@@ -22,9 +22,9 @@ SIZES = {
 }
 SLICE = 5  # seeds of a kept series that every build runs again
 GRID_SEEDS = 6  # of the ranks and variances with A frozen
-# A frozen at c = 1: how far the ranks reach, and the rates.
+# A frozen: how far the ranks reach at c = 1, and the rates.
 FROZEN_RANKS = (*RANKS, 64)
-FROZEN_RATES = tuple(10 ** (-k / 2) for k in (3, 2, 1))
+FROZEN_RATES = {"adam": tuple(10 ** (-k / 2) for k in (6, 5, 4)), "sgd": tuple(10 ** (-k / 2) for k in (3, 2, 1))}
 
 
 def _cell(profile, regime, optimiser, attack, arm, **options):
@@ -91,21 +91,25 @@ def _frozen_grid(profile):
     return [c for c in every if (c.regime, c.optimiser, c.rank, c.scale) == ("memorising", "sgd", 8, 1.0)]
 
 
+def _at_equal_fit(place):
+    """Arms at the usual rank and scale, to compare where they have fitted flipped labels equally; Adam has no matched rate."""
+    _, _, optimiser, _ = place
+    full, frozen, trained = (_cell(*place, arm) for arm in ("full", "lora-fa", "lora"))
+    slowed = [replace(full, match="slowed")] if optimiser == "sgd" else []
+    return [full, *slowed, frozen, trained, *(replace(cell, model="linearised") for cell in (full, *slowed, frozen))]
+
+
 def _trade_off(profile):
-    """Full fine-tuning, and LoRA at c = 1 with A frozen and trained; four arms at the usual scale, to compare at equal fit."""
+    """Full fine-tuning, and LoRA at c = 1 with A frozen and trained; arms at the usual scale, to compare at equal fit."""
     every = []
     for place in _grid("kept", optimisers=("sgd",)):
-        _, regime, _, attack = place
         at_c_1 = {"match": "scale", "scale": 1.0}
         full = _cell(*place, "full")
         frozen, trained = ([_cell(*place, arm, rank=r, **at_c_1) for r in FROZEN_RANKS] for arm in ("lora-fa", "lora"))
-        cells = [full, *frozen, *trained]
-        if regime == "memorising":
-            cells += [replace(cell, model="linearised") for cell in (full, *frozen)]
-            if attack != "patch":
-                usual = [_cell(*place, "full", match="slowed"), _cell(*place, "lora-fa")]
-                cells += [*usual, _cell(*place, "lora"), *(replace(cell, model="linearised") for cell in usual)]
-        every += [replace(cell, rates=FROZEN_RATES) for cell in cells]
+        every += [full, *frozen, *trained, *(replace(cell, model="linearised") for cell in (full, *frozen))]
+    for place in product(("kept",), ("memorising",), OPTIMISERS, ("clean", "flips")):
+        every += [cell for cell in _at_equal_fit(place) if cell not in every]
+    every = [replace(cell, rates=FROZEN_RATES[cell.optimiser]) for cell in every]
     if profile == "kept":
         return every
     return [replace(c, seeds=SLICE) for c in every if c.regime == "memorising" and c.rank == 8]
