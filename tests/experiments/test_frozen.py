@@ -69,6 +69,22 @@ def test_a_run_that_diverged_guesses_and_is_counted():
     assert frozen.usable(found, diverged=1).all()
 
 
+def test_the_gap_is_lora_at_c_1_minus_full_fine_tuning():
+    arms = [replace(CELL, arm="full", match=""), replace(CELL, arm="lora-fa", match="scale", scale=1.0)]
+    every = []
+    for cell, loses, lifts in zip(arms, (0.1, 0.3), (0.6, 0.2), strict=True):
+        every += [
+            result(replace(cell, attack="clean", poison=0.0), test_accuracy=0.9),
+            result(replace(cell, attack="flips"), test_accuracy=0.9 - loses),
+            result(replace(cell, attack="patch"), test_accuracy=0.9, success=lifts),
+        ]
+    found = frozen.last_step(every)
+    np.testing.assert_allclose(frozen.gap(found, "drop", CELL.rank, 0.1), 20)
+    np.testing.assert_allclose(frozen.gap(found, "lift", CELL.rank, 0.1), -40)
+    with pytest.raises(ValueError, match="expected entries that one row has"):
+        frozen.gap(found, "drop", CELL.rank, 0.1, arm="lora")
+
+
 def test_equal_fit_takes_each_arm_where_it_last_had_the_poison_loss_of_the_slowest():
     steps = len(CELL.checkpoints)
     falling = np.linspace(1, 0, steps)  # of the fast arm, whose accuracy falls alike

@@ -126,6 +126,27 @@ def values(found: pd.DataFrame, **place) -> np.ndarray:
     return found.loc[chosen, seeds(found)].to_numpy(float)[0]
 
 
+def gap(found: pd.DataFrame, quantity: str, rank: int, rate: float, *, arm: str = "lora-fa", **where) -> np.ndarray:
+    """Return LoRA at c = 1 minus full fine-tuning by seed, in points.
+
+    Parameters
+    ----------
+    found
+        The table of the trade-off, of one optimiser.
+    quantity
+        ``"drop"`` or ``"lift"``.
+    rank, rate, arm
+        LoRA's rank and arm, and the learning rate of both.
+    where
+        Other columns; the regime is ``"memorising"`` and the model ``"network"`` if they are not given.
+
+    Raises ValueError like `values`.
+    """
+    place = {"regime": "memorising", "model": "network"} | where | {"quantity": quantity, "rate": rate}
+    lora = values(found, arm=arm, match="scale", rank=rank, **place)
+    return lora - values(found, arm="full", match="", **place)
+
+
 def by_configuration(found: pd.DataFrame, quantity: str) -> pd.DataFrame:
     """Return one quantity with a row for each `CONFIGURATION`, numbers to four digits, and a column for each seed.
 
