@@ -21,10 +21,11 @@ PAGES = [str(path) for path in files("book", "_config.yml", "_toc.yml", "CITATIO
 EXECUTED = ["_build/{into}/{stem}.ipynb", "_build/{into}/records/{stem}", "_build/{into}/runs/{stem}.json"]
 LISTS = ["_build/claims.json", "_build/figures/index.json", "_build/figures/durations.json"]
 # What a chapter reads besides the package and the sweeps.
-SERIES = ["lorantk/experiments/digits/series.csv"]
+SERIES, TRADE_OFF = ([f"lorantk/experiments/digits/{name}.csv"] for name in ("series", "trade_off"))
 MADE = {
-    **dict.fromkeys(("30_untargeted", "31_backdoors", "32_rank", "33_variance", "38_verdicts"), SERIES),
-    "44_kernel_to_training": [f"lorantk/experiments/digits/{name}.csv" for name in ("trade_off", "frozen_grid")],
+    **dict.fromkeys(("30_untargeted", "31_backdoors", "32_rank", "33_variance", "37_practice"), SERIES),
+    "38_verdicts": SERIES + TRADE_OFF,
+    "44_kernel_to_training": [*TRADE_OFF, "lorantk/experiments/digits/frozen_grid.csv"],
     "39_who_is_right": [*SERIES, *(str(path) for path in files("lorantk/experiments/disputes") if path.suffix == ".csv")],
     "40_cost": [str(path) for path in files("benchmarks/results")],
     "50_audit": [str(path) for path in files("expected/adapters", "book/conformance")],
