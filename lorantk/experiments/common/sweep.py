@@ -55,11 +55,13 @@ def complete(batch: results.Batch, label: str) -> int:
                 say(f"computed again: {why}")
             todo.append((cell, path))
     if todo:
+        from jax import block_until_ready
+
         from lorantk.experiments.digits.training import run
     for cell, path in _progress(label, todo):
         start = time.monotonic()
         try:
-            records = run(cell)._asdict()
+            records = block_until_ready(run(cell)._asdict())
         except ValueError as error:
             raise ResultError(f"{label}: {cell.attack}, {cell.arm}, {cell.regime}: {error}") from error
         results.store(path, cell, records, time.monotonic() - start)
