@@ -91,7 +91,8 @@ class FigureIndex(FigureDirective):
     def item(self, figure):
         """An entry of the index."""
         thumbnail = self.path(f"thumbnails/{figure['id']}.thumb.png").as_posix()
-        image = nodes.image(uri=thumbnail, alt=figure["alt"], loading="lazy")
+        # What a picture shows is described where it is large.
+        image = nodes.image(uri=thumbnail, alt=figure["title"], loading="lazy")
         title = [self.number(figure), nodes.Text(f": {figure['title']}")]
         data = download("data", self.path(figure["files"]["csv"]).as_posix())
         files = [nodes.literal("", figure["id"]), nodes.Text(" · "), data]
