@@ -177,10 +177,11 @@ def completed(record, notebook):
     _same("verdict", [entry["id"] for entry in record["claims"]], [name for name in words.sentences if name])
     _same("certificate", [entry["id"] for entry in record["claims"] if "certificate" in entry], words.certificates)
     _same("figure", [figure["id"] for figure in record["figures"]], words.figures)
+    drawn = {figure["id"]: figure for figure in record["figures"]}
     return record | {
         "claims": [_judged(entry, words, numbers, tiny) for entry in record["claims"]],
         "checks": _sentences(record["checks"], words.sentences.get(None, {}), "check", numbers, tiny),
-        "figures": [_drawn(figure, words.figures[figure["id"]], numbers) for figure in record["figures"]],
+        "figures": [_drawn(drawn[name], texts, numbers) for name, texts in words.figures.items()],  # as numbered on the page
     }
 
 

@@ -44,6 +44,13 @@ def test_words_join_what_was_recorded():
     assert done["numbers"] == NUMBERS
 
 
+def test_figures_come_in_the_order_of_the_page():
+    later = FIGURE | {"id": "nsd-edge"}
+    order = figure_words("nsd-edge"), figure_words("nsd-line"), certificate_words("nsd"), VERDICT
+    done = completed(record(figures=[FIGURE, later]), notebook(*order))
+    assert [figure["id"] for figure in done["figures"]] == ["nsd-edge", "nsd-line"]
+
+
 def test_words_are_read_wherever_they_stand():
     apart = read_words(notebook(f"Text before.\n\n{VERDICT}\nText after.", FITTING[1], "# Title", FITTING[0]))
     assert apart == read_words(notebook("\n".join(FITTING)))
