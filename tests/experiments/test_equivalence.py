@@ -53,6 +53,17 @@ def test_a_finding_is_as_good_as_its_worst_part_or_as_its_best():
     assert equivalence.combine([CONFIRMED, CONTRADICTED]) == CONTRADICTED
 
 
+def test_two_systems_have_one_word_if_they_agree_or_one_is_undecided():
+    for a, b in itertools.product(OUTCOMES, repeat=2):
+        word = equivalence.overall([a, b])
+        if a == b:
+            assert word == a
+        elif UNDECIDED in (a, b):
+            assert word == f"{a if b == UNDECIDED else b} on one system"
+        else:
+            assert word == "depends on the system"
+
+
 def test_a_verdict_can_come_out_in_each_of_the_four_ways():
     built_in = {
         CONFIRMED: {"arms-drop": 0.05, "arms-lift": 0.2},

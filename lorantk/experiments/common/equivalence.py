@@ -9,6 +9,7 @@ judges are plain `lorantk.experiments.common.effects.Effect`, of any system::
     in_settings("finding-rank", effects)  # every part in every setting
     as_evidence(judgement)  # the comparisons behind an outcome
     facts("finding-rank", effects)  # what a text says about it
+    overall(["confirmed", "undecided at this power"])  # the word for several systems
 
 `resampled` and `chances` give the rule's operating characteristics: how often each outcome comes out at a given true effect.
 """
@@ -96,6 +97,15 @@ def outcome(
 def combine(outcomes: Iterable[str], *, every: bool = True) -> str:
     """Return the outcome of a finding from those of its parts: the worst if it needs every part, else the best."""
     return (min if every else max)(outcomes, key=OUTCOMES.index)
+
+
+def overall(outcomes: Iterable[str]) -> str:
+    """Return the word for the same finding in several systems: the common outcome, the one that was decided, or neither."""
+    found = set(outcomes)
+    if len(found) == 1:
+        return found.pop()
+    decided = found - {UNDECIDED}
+    return f"{decided.pop()} on one system" if len(decided) == 1 else "depends on the system"
 
 
 def _judge(part, protocol, setting, differences, comparisons, directed, void=False):

@@ -1,14 +1,27 @@
 """Plots that several chapters share: a finding in all its settings."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 
-from lorantk.experiments.common.equivalence import CONFIRMED, CONTRADICTED, NEGLIGIBLE, PRIMARY, UNDECIDED, VOID, Judgement
+from lorantk.experiments.common.effects import Effect
+from lorantk.experiments.common.equivalence import (
+    CONFIRMED,
+    CONTRADICTED,
+    NEGLIGIBLE,
+    OUTCOMES,
+    PRIMARY,
+    SMALLEST,
+    UNDECIDED,
+    VOID,
+    Judgement,
+    pooled,
+)
 from lorantk.experiments.common.findings import OPTIMISERS, outcomes, select, settings
 from lorantk.experiments.common.protocols import PROTOCOLS, diverged, usable
 from lorantk.experiments.common.results import Result
-from lorantk.experiments.common.statistics import paired_interval
+from lorantk.experiments.common.statistics import Interval, paired_interval
 
 # How each outcome looks: colour and marker.
 LOOKS = {
@@ -60,6 +73,68 @@ def draw_settings(axes: Sequence, judgements: list[Judgement], titles: dict[str,
             xycoords=("axes fraction", "data"), textcoords="offset points", ha="center", va="center", rotation=90,
             fontsize=9, annotation_clip=False,
         )  # fmt: skip
+
+
+# What each part of the findings says, by quantity.
+SAYS = {
+    "drop": {
+        "arms-drop": "LoRA loses more than full fine-tuning",
+        "rank-drop": "a higher rank loses less",
+        "variance-drop": "a larger variance loses more",
+    },
+    "lift": {
+        "arms-lift": "full fine-tuning's succeeds more than LoRA's",
+        "rank-lift": "a higher rank's succeeds more",
+        "low-rank-lift": "the highest good rank's succeeds more",
+        "variance-lift": "a larger variance's succeeds more",
+    },
+}
+TITLES = {"drop": "accuracy lost to flipped labels", "lift": "success of a backdoor"}
+
+
+def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
+    """Draw every part of the findings on average over settings, in points: a column for each system, the drop above the lift.
+
+    Thick intervals are under the primary protocol, thin ones at equal training loss. Ticks are differences of accuracy that the
+    paper reports, by task, for the first part.
+
+    Returns
+    -------
+    figure, data
+        The figure, and the plotted numbers as a data frame.
+    """
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    shape = (len(TITLES), len(systems))
+    wide = 50 if len(systems) == 1 else 24  # letters in a line of a label
+    heights = [len(parts) for parts in SAYS.values()]
+    figure, axes = plt.subplots(*shape, figsize=(6.5, 4.6), height_ratios=heights, sharex="row", sharey="row", squeeze=False)
+    rows = []
+    for (quantity, parts), line in zip(SAYS.items(), axes, strict=True):
+        for axis, (name, effects) in zip(line, systems.items(), strict=True):
+            for y, (part, words) in enumerate(parts.items()):
+                for protocol, width, shift in ((PRIMARY, 5, 0), ("iv", 1.4, 0.26)):
+                    judged = pooled(part, effects, protocol=protocol)
+                    mean, low, high, count = judged.interval
+                    interval = Interval(100 * mean, 100 * low, 100 * high, count)
+                    draw_judgement(axis, y + shift, judged._replace(interval=interval), width=width)
+                    rows.append((name, words, protocol, *interval[:3], judged.outcome))
+            draw_smallest(axis, 100 * SMALLEST[quantity])
+            axis.set_yticks(range(len(parts)), [fill(words, wide) for words in parts.values()], fontsize=9)
+        line[0].set_ylim(len(parts) - 0.35, -0.65)
+        line[0].set_title(TITLES[quantity], fontsize=10, loc="left")
+    for axis, name in zip(axes[0], systems, strict=True):
+        axis.plot(list(reported.values()), [-0.35] * len(reported), "k|", markersize=8)
+        if len(systems) > 1:
+            above = {"textcoords": "offset points", "xycoords": "axes fraction", "ha": "center", "annotation_clip": False}
+            axis.annotate(name, (0.5, 1), (0, 22), fontsize=11, weight="bold", **above)
+    rows += [("paper", task, "reported", value, "", "", "") for task, value in reported.items()]
+    for axis in axes[-1]:
+        axis.set_xlabel("points; the finding says: right of 0" if len(systems) == 1 else "points")
+    outcome_legend(figure, OUTCOMES[::-1])
+    names = ["system", "effect", "protocol", "mean", "low", "high", "outcome"]
+    return figure, pd.DataFrame(rows, columns=names)
 
 
 def outcome_legend(figure, outcomes: Sequence[str] = tuple(LOOKS)) -> None:
