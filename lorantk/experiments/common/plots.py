@@ -107,7 +107,7 @@ def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
     import pandas as pd
 
     shape = (len(TITLES), len(systems))
-    wide = 50 if len(systems) == 1 else 24  # letters in a line of a label
+    wide = 50 if len(systems) == 1 else 30  # letters in a line of a label
     heights = [len(parts) for parts in SAYS.values()]
     figure, axes = plt.subplots(*shape, figsize=(6.5, 4.6), height_ratios=heights, sharex="row", sharey="row", squeeze=False)
     rows = []
