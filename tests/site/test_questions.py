@@ -29,7 +29,7 @@ REFEREE = {
 STUDENT = {
     "Where do I start, and what must I know?": (["book/chapters.html"], "linear algebra"),
     "What is the tangent kernel?": (["book/glossary.html"], "inner products of the gradients"),
-    "What is LoRA's kernel?": (["#in-brief"], "full fine-tuning plus one quadratic form"),
+    "What is LoRA's kernel?": (["#in-brief"], "full fine-tuning plus a quadratic form for each adapted layer"),
     "How do I run a chapter with numbers of my own?": (
         ["book/reproduce.html", "#one-chapter-with-other-parameters"],
         "make notebook",

@@ -6,13 +6,33 @@ from docutils import nodes
 
 from lorantk.publishing.site.sphinx_ext.pieces import within
 
-SKIPPED = (nodes.title, nodes.reference, nodes.caption, nodes.term, nodes.literal, nodes.literal_block, nodes.math, nodes.raw)
+SKIPPED = (
+    nodes.title,
+    nodes.reference,
+    nodes.caption,
+    nodes.citation,
+    nodes.term,
+    nodes.literal,
+    nodes.literal_block,
+    nodes.math,
+    nodes.raw,
+)
 
 
 def pattern(terms):
-    """A pattern that finds each term as a word of its own, also in the plural; ``drop out`` is no drop."""
+    """A pattern that finds each term as a word of its own, also in the plural.
+
+    The verbs in ``drops``, ``lifts`` and ``drop out`` are no terms, and rates that are ``the same rate`` are no protocol.
+    """
     longest_first = "|".join(re.escape(term) for term in sorted(terms, key=len, reverse=True))
-    return re.compile(rf"(?<![\w-])(?P<term>{longest_first})(?:s?)(?![\w-])(?! out\b)", re.IGNORECASE)
+    return re.compile(
+        rf"(?<![\w-])(?<!the (?=same rate))(?!(?:drops|lifts)\b)(?P<term>{longest_first})s?(?![\w-])(?! out\b)", re.IGNORECASE
+    )
+
+
+def first_use(text, terms, left):
+    """The first use in a text of one of the terms that are `left`; a part of a longer term is no use."""
+    return next((found for found in pattern(terms).finditer(text) if found["term"].lower() in left), None)
 
 
 def linked(text, found, uri):
@@ -27,11 +47,12 @@ def link_terms(app, doctree, page):
     if app.builder.format != "html":
         return
     places = {name: place for (kind, name), place in app.env.get_domain("std").objects.items() if kind == "term"}
-    left = {name.lower(): place for name, place in places.items() if place[0] != page}
+    terms = {name.lower(): place for name, place in places.items()}
+    left = {name: place for name, place in terms.items() if place[0] != page}
     for text in list(doctree.findall(nodes.Text)):
         if not left or within(text, SKIPPED) or not isinstance(text.parent, nodes.paragraph | nodes.emphasis | nodes.strong):
             continue
-        if found := pattern(left).search(text):
+        if found := first_use(text, terms, left):
             document, anchor = left[found["term"].lower()]
             uri = f"{app.builder.get_relative_uri(page, document)}#{anchor}"
             text.parent.replace(text, linked(str(text), found, uri))
