@@ -27,6 +27,8 @@ MEANINGLESS = re.compile(
     rf"True|False|None|Ellipsis|<.*>|(?:np|numpy|jnp)\.\w+\(.*\)|\w*[aA]rray\(.*\)|(?:Text|Line2D|Axes|Figure)\(.*\)|{NUMBERS}",
     re.DOTALL,
 )
+# Names that the code has for things and the text does not, as the head of a row or column.
+CODE_NAMES = re.compile(r"adam|sgd|lora|lora-fa|upa|bpa|renyi|who|i|ii|iii|iv|\((?:i|ii|iii|iv|v)\)")
 OPEN = "() => document.querySelectorAll('article details').forEach(part => { part.open = true; })"
 SETTLED = "() => new Promise(done => setTimeout(done, 50))"
 SEEN = """() => {
@@ -37,6 +39,7 @@ SEEN = """() => {
     document.head.append(style);
     found.text = document.body.innerText;
     style.remove();
+    found.heads = [...document.querySelectorAll('article th')].map(node => node.innerText.trim());
     found.outputs = [...document.querySelectorAll('.cell_output > .output')].map(node => node.innerText.trim());
     return found;
 }"""
@@ -85,6 +88,7 @@ def faults(page):
     found = [*matches(RAW, seen["text"])]
     found += [fault for text in seen["code"] for fault in matches(RAW_IN_CODE, text)]
     found += [Fault("output", text[:80]) for text in seen["outputs"] if MEANINGLESS.fullmatch(text)]
+    found += [Fault("head", text) for text in seen["heads"] if CODE_NAMES.fullmatch(text)]
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(SETTLED)
@@ -135,6 +139,7 @@ PLANTED = [
     (TABLE, "table cut off, print at 700 px"),
     *((OUTPUT.format(text), "output") for text in ("True", "None", "np.float64(0.5)", "Text(0.5, 1.0, &#x27;x&#x27;)")),
     *((OUTPUT.format(text), "output") for text in ("&lt;Figure size 640x480&gt;", "array([1., 2.])", "[1.  2.5 nan]")),
+    *((f"<table><tr><th>{text}</th></tr></table>", "head") for text in ("sgd", "(v)", "renyi")),
     *((OUTPUT.format(text), "output") for text in ("Array([0, 1], dtype=int32)", "(0.1, -3e-05)")),
 ]
 CODE_80 = '<div class="cell docutils container"><div class="cell_input docutils container">{}</div></div>'
@@ -144,6 +149,7 @@ ALLOWED = [
     CODE_80.format(f'<div class="highlight-ipython3 notranslate"><div class="highlight"><pre>{"x" * 80}</pre></div></div>'),
     f'<details class="sd-card"><summary>Solution</summary><div class="sd-card-body"><pre>{"x" * 80}</pre></div></details>',
     r'<div class="math notranslate nohighlight">\[x = 1\]</div>',
+    "<table><tr><th>SGD</th><th>v = 1</th></tr></table>",
     OUTPUT.format("rank 8: 0.5"),
     OUTPUT.format("0.5"),
 ]

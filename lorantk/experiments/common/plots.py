@@ -35,21 +35,22 @@ ARMS = {"full": ("C0", "full fine-tuning"), "lora": ("C1", "LoRA"), "lora-fa": (
 
 
 def draw_judgement(axis, y: float, judged: Judgement, *, width: float = 1.4) -> None:
-    """Draw the interval of one judgement in the colour of its outcome."""
+    """Draw the interval of one judgement, in points, in the colour of its outcome."""
     color, marker = LOOKS[judged.outcome]
-    axis.plot([judged.interval.low, judged.interval.high], [y, y], color=color, linewidth=width, solid_capstyle="butt")
-    axis.plot(judged.interval.mean, y, marker, color=color, markersize=5)
+    mean, low, high = (100 * end for end in judged.interval[:3])
+    axis.plot([low, high], [y, y], color=color, linewidth=width, solid_capstyle="butt")
+    axis.plot(mean, y, marker, color=color, markersize=5)
 
 
 def draw_smallest(axis, smallest: float) -> None:
-    """Shade the effects that are too small to be of interest, and mark zero."""
-    axis.axvspan(-smallest, smallest, color="0.93", zorder=0, linewidth=0)
+    """Shade the effects that are too small to be of interest, in points, and mark zero."""
+    axis.axvspan(-100 * smallest, 100 * smallest, color="0.93", zorder=0, linewidth=0)
     axis.axvline(0, color="k", linewidth=0.8)
     axis.grid(axis="y", visible=False)
 
 
 def draw_settings(axes: Sequence, judgements: list[Judgement], titles: dict[str, str]) -> None:
-    """Draw the interval of every setting, one panel for each part of `titles`; panels share their vertical axis.
+    """Draw the interval of every setting, in points, one panel for each part of `titles`; panels share their vertical axis.
 
     The five protocols of each setting are drawn from top to bottom, the primary one in bold. Effects that are too small to be of
     interest are shaded.
@@ -221,7 +222,7 @@ def draw_intervals(axis, positions: Sequence, table, *, horizontal: bool = False
 
 # The protocols for which a sweep's curves are drawn, and their style.
 CURVES = {"i": ("C1", "--", "same rate"), "v": ("C0", "-", "tuned rate and step")}
-QUANTITIES = {"accuracy": "clean accuracy", "drop": "drop", "lift": "lift"}
+QUANTITIES = {"accuracy": "clean accuracy (%)", "drop": "drop (points)", "lift": "lift (points)"}
 
 
 def draw_sweep(axes, sweep: list[Result], arms: list[Result], rates: dict, position: str) -> dict[str, list]:
@@ -241,10 +242,11 @@ def draw_sweep(axes, sweep: list[Result], arms: list[Result], rates: dict, posit
                 intervals = [paired_interval(getattr(outcome, quantity)) for outcome in found]
                 low, high = ([getattr(i, end) for i in intervals] for end in ("low", "high"))
                 mean = [i.mean for i in intervals]
-                axis.semilogx(x, mean, dash, color=color, marker="o", markersize=3, label=f"LoRA, {name}")
-                axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+                middle, *band = 100 * np.array([mean, low, high])
+                axis.semilogx(x, middle, dash, color=color, marker="o", markersize=3, label=f"LoRA, {name}")
+                axis.fill_between(x, *band, color=color, alpha=0.2, linewidth=0)
                 level = float(getattr(reference, quantity).mean())
-                axis.axhline(level, color=color, linestyle=dash, linewidth=0.9, label=f"full, {name}")
+                axis.axhline(100 * level, color=color, linestyle=dash, linewidth=0.9, label=f"full fine-tuning, {name}")
                 rows += [
                     (regime, optimiser, protocol, quantity, *numbers, outcome.diverged, level)
                     for *numbers, outcome in zip(x, mean, low, high, found, strict=True)
