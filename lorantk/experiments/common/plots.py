@@ -21,7 +21,7 @@ from lorantk.experiments.common.equivalence import (
 from lorantk.experiments.common.findings import OPTIMISERS, outcomes, select, settings
 from lorantk.experiments.common.protocols import PROTOCOLS, diverged, usable
 from lorantk.experiments.common.results import Result
-from lorantk.experiments.common.statistics import Interval, paired_interval
+from lorantk.experiments.common.statistics import paired_interval
 
 # How each outcome looks: colour and marker.
 LOOKS = {
@@ -117,11 +117,10 @@ def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
             for y, (part, words) in enumerate(parts.items()):
                 for protocol, width, shift in ((PRIMARY, 5, 0), ("iv", 1.4, 0.26)):
                     judged = pooled(part, effects, protocol=protocol)
-                    mean, low, high, count = judged.interval
-                    interval = Interval(100 * mean, 100 * low, 100 * high, count)
-                    draw_judgement(axis, y + shift, judged._replace(interval=interval), width=width)
-                    rows.append((name, words, protocol, *interval[:3], judged.outcome))
-            draw_smallest(axis, 100 * SMALLEST[quantity])
+                    draw_judgement(axis, y + shift, judged, width=width)
+                    ends = [100 * end for end in judged.interval[:3]]
+                    rows.append((name, words, protocol, *ends, judged.outcome))
+            draw_smallest(axis, SMALLEST[quantity])
             axis.set_yticks(range(len(parts)), [fill(words, wide) for words in parts.values()], fontsize=9)
         line[0].set_ylim(len(parts) - 0.35, -0.65)
         line[0].set_title(TITLES[quantity], fontsize=10, loc="left")

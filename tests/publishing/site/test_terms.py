@@ -25,7 +25,7 @@ def test_a_term_is_found(text, use):
 
 @pytest.mark.parametrize(
     "text",
-    ["all that the absolute value drops", "the product lifts the rank", "they drop out", "at the same rate", "raindrop", "drop-in"],
+    ["the absolute value drops", "the product lifts the rank", "they drop out", "at the same rate", "raindrop", "drop-in"],
 )
 def test_other_uses_of_a_word_are_no_terms(text):
     assert first_use(text, TERMS, TERMS) is None
