@@ -110,6 +110,10 @@ def test_the_first_use_of_a_term_shows_its_definition(file_visitor):
     assert "flipped labels" in tip_of(page, page.locator("a.lorantk-term[href$='#term-drop']")).inner_text()
 
 
+def test_no_title_or_name_of_the_references_is_taken_for_a_term(site):
+    assert BeautifulSoup((site / "book/references.html").read_text(), "html.parser").select("a.lorantk-term") == []
+
+
 def test_every_link_to_a_statement_on_another_page_has_a_preview(site):
     for path in sorted((site / "notebooks").glob("*.html")):
         page = BeautifulSoup(path.read_text(), "html.parser")
