@@ -58,7 +58,7 @@ CLAIMS = (
     Claim("trained-order", "claim", "When the kernels stay ordered after training", OWN),
     Claim("ib-law", "claim", "The law of the gap in information bits", OWN),
     Claim("cosine-floor", "claim", "Low rank bounds gradient cosines from below", OWN),
-    Claim("gauge", "claim", "Variance and learning rates are one parameter", OWN),
+    Claim("gauge", "claim", "Variance and the two learning rates act as two settings, not three", OWN),
     Claim("lazy-criterion", "claim", "When LoRA trains with a constant kernel", OWN),
     Claim("matched-rate", "claim", "The rate at which LoRA and full fine-tuning compare", OWN),
     Claim("rank-order", "claim", "In the fit, poison takes hold more as the rank grows", OWN),
