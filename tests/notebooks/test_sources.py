@@ -41,6 +41,13 @@ def test_the_reading_time_is_computed(notebook):
     assert re.findall(r"[Aa]bout \d+ minutes", text) == []
 
 
+def test_the_first_cell_ends_with_what_the_chapter_needs(notebook):
+    # The list of chapters repeats what it says.
+    first = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    sentence = r"About \{glue:text\}`reading_minutes` minutes(; needs (?:[^.]|\.(?=\w))+)?\."
+    assert re.fullmatch(sentence, first.strip().rpartition("\n\n")[2])
+
+
 def test_format_is_4_5(notebook):
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
