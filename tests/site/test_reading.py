@@ -65,6 +65,14 @@ def test_every_symbol_link_has_a_row(site):
         assert set(links) <= rows, path
 
 
+def test_no_letter_and_no_verb_links_to_the_glossary(site):
+    found = {}
+    for path in site.rglob("*.html"):
+        words = re.findall(r'<a class="lorantk-term[^>]*>(?:<[^>]*>)*([^<]*)', path.read_text())
+        found[path] = [word for word in words if len(word) == 1 or word.lower() in ("drops", "lifts")]
+    assert {path: words for path, words in found.items() if words} == {}
+
+
 def test_marks_of_plain_code_are_not_seen(site):
     sheet = (site / "_static/pygments.css").read_text()
     for theme in ("light", "dark"):
