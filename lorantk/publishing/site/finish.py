@@ -21,9 +21,9 @@ TARGETS = "div.math[id], div.proof[id], div.citation[id], tr[class^=row-][id], d
 TIP_LIMIT = 5000  # characters: a long statement, not a page
 SIZE = re.compile(r'<svg[^>]*? width="(?P<width>[\d.]+)pt" height="(?P<height>[\d.]+)pt"')
 SEARCH_FIELD = re.compile(r'(<button class="btn search-button-field search-button__button"[^>]*?) aria-label="[^"]*"')
-# A hyphen that stands for a minus: before a number, and not within a word, a date or an address.
-MINUS = re.compile(r"(?<![\w.:/)\]-])-(?=\d)")
-VERBATIM = ("pre", "code", "script", "style", "template")
+# A hyphen that stands for a minus: before a number, and not within a word, a date or an address; or between spaces.
+MINUS = re.compile(r"(?<![\w.:/)\]-])-(?=\d)|(?<=\s)-(?=\s)")
+VERBATIM = ("pre", "code", "script", "style", "template", "title")
 PIXELS = 96 / 72  # CSS pixels in a point
 
 
@@ -59,7 +59,7 @@ def lighten(page):
 
 
 def set_minus_signs(page):
-    """Write a minus sign in front of negative numbers, in text that is neither code nor a formula."""
+    """Write a minus sign before negative numbers and in differences, in text that is neither code nor a formula."""
     for text in page.find_all(string=MINUS):
         if not text.find_parent(VERBATIM) and not text.find_parent(class_=("math", "sig")):
             text.replace_with(type(text)(MINUS.sub("−", text)))

@@ -291,7 +291,7 @@ def test_all_evidence_is_below_a_verdict_to_open(page):
 def test_a_certificate_stands_where_the_text_has_it(page):
     certificate = page("notebooks/30_nsd").select_one("#certificate-nsd")
     assert certificate.find_parent(id="verdict-nsd") is None
-    assert certificate.pre.text.strip() == 'A = [["6/5", "0"]]\nn = 2'
+    assert certificate.pre.text.strip() == "A = [[6/5, 0]]\nn = 2"
     for role in ("statement", "check", "conclusion"):
         words = re.sub(r"\$(.+?)\$", r"\\(\1\\)", CERTIFICATE[role])
         assert words in certificate.text
@@ -314,7 +314,7 @@ def test_an_erratum_sets_what_is_printed_beside_what_holds(page):
         ["Printed", r"\(\lambda = 0\)"],
         ["What holds", r"\(\lambda = -1\)"],
     ]
-    assert nsd.pre.text.strip() == 'A = [["6/5", "0"]]\nn = 2'
+    assert nsd.pre.text.strip() == "A = [[6/5, 0]]\nn = 2"
     assert nsd.select_one('a[href="../notebooks/30_nsd.html#certificate-nsd"]').text == "certificate"
     assert r"\(M_Δ ⪯ 0\) if" in nsd.details.text
     assert NOT_YET in bridge.p.text

@@ -131,12 +131,13 @@ def test_drawings_load_late_and_say_their_size(tmp_path):
     assert str(made[1]) == '<img alt="B" src="_images/b.svg"/>'
 
 
-def test_a_negative_number_has_a_minus_sign_outside_code_and_formulas():
-    html = '<p>-1 (-0.5 to 2), x-1, 1-2, <code>-3</code><span class="math">-4</span> 2020-01-02</p><script>-5</script>'
-    page = BeautifulSoup(html, "html.parser")
+def test_a_minus_is_a_minus_sign_outside_code_and_formulas():
+    html = '<p>-1 (-0.5 to 2), x-1, 1-2, n - 1, <code>-3</code><span class="math">-4</span> 2020-01-02</p><script>-5</script>'
+    title = "<title>Search - a book</title>"
+    page = BeautifulSoup(title + html, "html.parser")
     set_minus_signs(page)
-    expected = '<p>−1 (−0.5 to 2), x-1, 1-2, <code>-3</code><span class="math">-4</span> 2020-01-02</p><script>-5</script>'
-    assert str(page) == expected
+    expected = '<p>−1 (−0.5 to 2), x-1, 1-2, n − 1, <code>-3</code><span class="math">-4</span> 2020-01-02</p><script>-5</script>'
+    assert str(page) == title + expected
 
 
 def test_a_term_is_shown_with_its_definition():

@@ -88,7 +88,7 @@ def test_a_notebook_keeps_its_code_and_its_figures_and_says_the_rest_in_markdown
     title, text = (cell["source"] for cell in made["cells"] if cell["cell_type"] == "markdown")
     assert title == "# The sign\n\nAt 0.44, Fig. 7."
     assert text.startswith("**Fig. 7.** The line $y = x^2$.\n\n**Certificate:** A matrix $A$ of")
-    assert '```text\nA = [["6/5", "0"]]\nn = 2\n```' in text
+    assert "```text\nA = [[6/5, 0]]\nn = 2\n```" in text
     assert f"**So:** {CERTIFICATE['conclusion']}" in text
     assert "**The matrix between the kernels is negative semi-definite: fails as printed.**\n\nWhat holds: $M_Δ" in text
     assert text.endswith("1 of 2 checks holds; this one fails:\n\n- largest eigenvalue of $M_Δ$")

@@ -105,8 +105,9 @@ def in_errata(claim):
 
 
 def objects_text(objects):
-    """The objects of a certificate, one in each line."""
-    return "\n".join(f"{name} = {json.dumps(entry, ensure_ascii=False)}" for name, entry in objects.items())
+    """The objects of a certificate, one in each line; fractions are stored as text, and shown without quotation marks."""
+    lines = (f"{name} = {json.dumps(entry, ensure_ascii=False)}" for name, entry in objects.items())
+    return "\n".join(lines).replace('"', "")
 
 
 def how_much_holds(pieces):
