@@ -91,5 +91,10 @@ def test_one_title(notebook):
     assert "$" not in title  # it appears in the navigation of pages without mathematics, which do not load MathJax
 
 
+def test_no_space_stands_before_a_per_cent_sign(notebook):
+    words = {cell.id: re.findall(r".{0,20}[\d`] %(?!\w)", cell.source) for cell in notebook.cells if cell.cell_type == "markdown"}
+    assert {name: found for name, found in words.items() if found} == {}
+
+
 def test_parameters_have_a_profile_that_is_default(notebook):
     assert declared_parameters(notebook)["profile"] == "default"
