@@ -73,6 +73,15 @@ def test_no_letter_and_no_verb_links_to_the_glossary(site):
     assert {path: words for path, words in found.items() if words} == {}
 
 
+def test_a_check_that_fails_is_named_without_the_sentence_before(site):
+    found = {}
+    for path in (site / "notebooks").glob("*.html"):
+        page = BeautifulSoup(path.read_text(), "html.parser")
+        names = [item.get_text().strip() for item in page.select(".lorantk-verdict > ul li")]
+        found[path.name] = [name for name in names if re.search(r"^(the same|its)\b|: the same$", name)]
+    assert {page: names for page, names in found.items() if names} == {}
+
+
 def test_marks_of_plain_code_are_not_seen(site):
     sheet = (site / "_static/pygments.css").read_text()
     for theme in ("light", "dark"):

@@ -146,10 +146,10 @@ def _same(what, wanted, given, also=False):
 
 
 def _sentences(pieces, sentences, what, numbers, also):
-    """`pieces` of evidence with their sentences as names."""
+    """`pieces` of evidence with their sentences as names, in the order of the sentences, which may say "the same"."""
     _same(what, dict.fromkeys(piece["key"] for piece in pieces), sentences, also)
-    named = []
-    for piece in pieces:
+    place, named = {key: number for number, key in enumerate(sentences)}, []
+    for piece in sorted(pieces, key=lambda piece: place[piece["key"]]):
         sentence = fill(sentences[piece["key"]], numbers)
         named.append({"name": f"{piece['case']}: {sentence}" if "case" in piece else sentence} | piece)
     return named

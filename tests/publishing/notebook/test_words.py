@@ -51,6 +51,11 @@ def test_figures_come_in_the_order_of_the_page():
     assert [figure["id"] for figure in done["figures"]] == ["nsd-edge", "nsd-line"]
 
 
+def test_evidence_comes_in_the_order_of_its_sentences():
+    [claim] = completed(record([CLAIM | {"evidence": [BOUNDED, PIECE]}]), notebook(*FITTING))["claims"]
+    assert [piece["name"] for piece in claim["evidence"]] == ["a", "b"]
+
+
 def test_words_are_read_wherever_they_stand():
     apart = read_words(notebook(f"Text before.\n\n{VERDICT}\nText after.", FITTING[1], "# Title", FITTING[0]))
     assert apart == read_words(notebook("\n".join(FITTING)))

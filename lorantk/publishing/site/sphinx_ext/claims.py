@@ -135,7 +135,8 @@ def evidence_nodes(directive, pieces, label, summary):
         items = [nodes.list_item("", nodes.paragraph("", "", *directive.markdown(name))) for name in failing]
         found.append(nodes.bullet_list("", *items))
     order = {about: place for place, about in enumerate(OUTCOMES)}
-    ordered = sorted(pieces, key=lambda piece: (piece.get("part", ""), order.get(piece["about"], 3), piece["passed"]))
+    # Otherwise as written: a sentence may refer to the one before.
+    ordered = sorted(pieces, key=lambda piece: (piece.get("part", ""), order.get(piece["about"], 3)))
     rows = [evidence_row(directive, piece) for piece in ordered]
     head = ["Evidence", "Speaks of", "Value", "Bound", "Holds"]
     return [*found, Disclosure("", table(head, rows, label), summary=summary)]
