@@ -3,6 +3,7 @@
 import copy
 import posixpath
 import re
+import unicodedata
 
 from bs4 import BeautifulSoup
 from bs4.dammit import EntitySubstitution
@@ -15,7 +16,8 @@ from lorantk.disk import write_whole
 PLAIN = ("n", "p", "w")
 # Operators do have a colour, but it is not worth a tenth of a page's size.
 DROPPED = (*PLAIN, "o")
-GREEK = {"Delta": "Δ", "alpha": "α", "sigma": "σ", "Theta": "Θ", "delta": "δ", "theta": "θ", "times": "×", "top": "ᵀ"}
+# TeX's names that are not those of Greek letters in Unicode; an accent is left out.
+SIGNS = {"times": "×", "top": "ᵀ", "to": "→", "lambda": "λ", "Lambda": "Λ", "varepsilon": "ε", "bar": "", "hat": ""}
 # Equations, statements, references, symbols and terms, which a link to them shows in a tip.
 TARGETS = "div.math[id], div.proof[id], div.citation[id], tr[class^=row-][id], dl.glossary > dt[id]"
 TIP_LIMIT = 5000  # characters: a long statement, not a page
@@ -45,10 +47,21 @@ def write(page, path):
     write_whole(path, page.decode(formatter=AsWritten(EntitySubstitution.substitute_xml)).encode())
 
 
+def sign(name):
+    """The character that a command of TeX stands for, or else the command's name."""
+    if name in SIGNS:
+        return SIGNS[name]
+    try:
+        return unicodedata.lookup(f"GREEK {'SMALL' if name.islower() else 'CAPITAL'} LETTER {name}")
+    except KeyError:
+        return name
+
+
 def plain_tex(tex):
     """A formula in plain text."""
-    words = re.sub(r"\\([A-Za-z]+)", lambda name: GREEK.get(name[1], name[1]), tex)
-    return re.sub(r"\\[()]|[{}$]|(?<=\w)_(?=\w)", "", words).replace("^2", "²").replace("^", "")
+    words = re.sub(r"\\(bar|hat) ?|\\([A-Za-z]+)", lambda name: sign(name[1] or name[2]), tex)
+    words = re.sub(r"\\[()]|(?<!\\)[{}$]|(?<=\w)_(?=\w)", "", words).replace("^2", "²").replace("^", "")
+    return re.sub(r"\\([{}])", r"\1", words)
 
 
 def lighten(page):

@@ -40,6 +40,10 @@ def test_code_keeps_its_text_and_its_colours():
 
 def test_formulas_have_a_plain_form():
     assert plain_tex(r"M_\Delta") == "MΔ"
+    assert plain_tex(r"\(\omega = \eta_A/\eta_B\)") == "ω = ηA/ηB"
+    assert plain_tex(r"\(\lambda\) and \(\varepsilon\)") == "λ and ε"
+    assert plain_tex(r"\(\{4, 4\}\)") == "{4, 4}"
+    assert plain_tex(r"normalised \(\bar H_\alpha\to0\)") == "normalised Hα→0"
     assert plain_tex(r"\(c = s^2 r \sigma_a^2\)") == "c = s² r σa²"
 
 
