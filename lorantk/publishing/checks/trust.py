@@ -66,7 +66,7 @@ def write_result(path, *, title, command, commit, summary, columns, rows):
 
 def percent(share):
     """A share in percent."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}%"
 
 
 def coverage_result(records):

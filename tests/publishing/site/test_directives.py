@@ -389,9 +389,9 @@ def test_the_result_of_a_check_of_the_book_is_shown(page):
 
 def test_a_ledger_is_shown_and_quoted(page):
     part = page("book/lists").select_one("#luck")
-    assert part.p.text == "Seen: 93.0 % (95.0 % stated)."
-    assert "The others: mean (93.0 % instead of 95.0 %)." in part.select("p")[1].text
-    row = ["mean: 20 draws", "30", "95.0 %", "93.0 % (90.0 % to 94.0 %)", "100"]
+    assert part.p.text == "Seen: 93.0% (95.0% stated)."
+    assert "The others: mean (93.0% instead of 95.0%)." in part.select("p")[1].text
+    row = ["mean: 20 draws", "30", "95.0%", "93.0% (90.0% to 94.0%)", "100"]
     assert [cell.text.strip() for cell in part.select("tbody td")] == row
 
 
@@ -419,7 +419,7 @@ def test_beside_a_chapters_page_is_its_notebook_with_everything_filled_in(site, 
     assert title.splitlines()[2].startswith(
         "Largest: 0.44, see Fig. 30.1 and Fig. 40.1. By Theorem 30.1, as in Eq. (30.1) and *The gauge* "
     )
-    assert title.splitlines()[2].endswith("(? undecided at this power, 93.0 % (95.0 % stated)): with $A'$ and $A$.")
+    assert title.splitlines()[2].endswith("(? undecided at this power, 93.0% (95.0% stated)): with $A'$ and $A$.")
     assert "**Theorem 30.1 (Signs).**\n\nOne of two.\n\n$$\nx = 1\n\\tag{30.1}\n$$" in title
     assert "**Fig. 30.1.** The line $y = x^2$." in text[-1]
     assert not re.search(r"\{[\w:-]+\}`|[`:]{3}\{|^:\w+:|\$\$ *\(", "\n".join(text), re.MULTILINE)
