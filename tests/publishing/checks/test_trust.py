@@ -58,14 +58,14 @@ RECORD |= {"measured": 0.93, "low": 0.9, "high": 0.96}
 
 def test_coverage_is_shown_with_the_stated_one():
     result = coverage_result([RECORD])
-    assert result["rows"] == [["mean: 20 draws", "02, 30", "95.0 %", "93.0 % (90.0 % to 96.0 %)", 100]]
+    assert result["rows"] == [["mean: 20 draws", "02, 30", "95.0%", "93.0% (90.0% to 96.0%)", 100]]
     assert result["summary"].startswith("Of 1 kinds of intervals, 1 cover as often as they say")
 
 
 def test_an_interval_that_covers_too_rarely_is_named():
     summary = coverage_result([RECORD, RECORD | {"name": "slope", "high": 0.94}])["summary"]
     assert "Of 2 kinds of intervals, 1 cover" in summary
-    assert summary.endswith("The others: slope (93.0 % instead of 95.0 %).")
+    assert summary.endswith("The others: slope (93.0% instead of 95.0%).")
 
 
 def test_checks_are_counted_and_their_chances_added():
