@@ -171,7 +171,7 @@ def draw_by_rate(axis, result: Result, record: str, **style) -> dict[str, list]:
 
 
 def rate_panels(arms: list[Result], lines: Sequence[tuple[str, str, str, str]], label: str):
-    """Draw records after the last step against the learning rate: regimes in rows, optimisers in columns, arms in colours.
+    """Draw records after the last step against the learning rate: a panel for each setting, a colour for each arm of the sweep.
 
     Parameters
     ----------
@@ -196,7 +196,8 @@ def rate_panels(arms: list[Result], lines: Sequence[tuple[str, str, str, str]], 
     data = []
     for axis, (regime, optimiser) in zip(axes.flat, places, strict=True):
         here = select(arms, regime=regime, optimiser=optimiser)
-        for arm, (color, name) in ARMS.items():
+        drawn = {result.cell.arm for result in here}
+        for arm, (color, name) in ((arm, look) for arm, look in ARMS.items() if arm in drawn):
             for attack, record, dash, words in lines:
                 [found] = select(here, arm=arm, attack=attack)
                 style = {"color": color, "linestyle": dash, "label": words.format(arm=name) or None}
