@@ -51,6 +51,39 @@ def test_the_effective_ridge(computed, rank, small, decay):
     assert found["lora"] == pytest.approx(values / (values + found["kappa"]))
 
 
+def exponential(found):
+    times = np.arange(121) / 40
+    return times, 100 * np.exp(-found["pace"] * times)
+
+
+# Kinds with a curve: the state at the start, and the curve of LoRA from what the script computes.
+CURVES = {
+    "cosines": ({"rank": 8, "rho": 0}, lambda found: (found["xs"], found["ys"])),
+    "pace": ({"rank": 8, "alpha": 16, "times": 1}, exponential),
+    "ridge": ({"rank": 8, "ridge": 0.01, "decay": 1}, lambda found: (np.arange(1, 65), 100 * np.array(found["lora"]))),
+}
+SCALES = """root => {
+    const ticks = (name, place) => [...root.querySelectorAll(`.${name} text`)]
+        .filter(text => text.previousElementSibling?.tagName === 'line' && !isNaN(Number(text.textContent.replace('−', '-'))))
+        .map(text => [Number(text.previousElementSibling.getAttribute(place)), Number(text.textContent.replace('−', '-'))]);
+    const points = root.querySelector('.curve.lora').getAttribute('points').split(' ').map(point => point.split(',').map(Number));
+    return {across: ticks('across', 'x1'), upright: ticks('upright', 'y1'), points};
+}"""
+
+
+@pytest.mark.parametrize("kind", CURVES)
+def test_a_curve_stands_where_the_scales_of_its_axes_say(file_visitor, computed, kind):
+    state, curve = CURVES[kind]
+    expected = curve(computed(kind, state))
+    seen = file_visitor(f"notebooks/{PAGES[kind]}.html").page.locator(f".lorantk-widget.{kind}").evaluate(SCALES)
+    for place, (name, numbers) in enumerate(zip(("across", "upright"), expected, strict=True)):
+        ticks = np.array(seen[name])
+        assert len(ticks) >= 3, name
+        per_unit, start = np.polyfit(*ticks.T, 1)
+        drawn = per_unit * np.array(seen["points"])[:, place] + start
+        np.testing.assert_allclose(drawn, numbers, atol=abs(per_unit), err_msg=name)  # to a unit of the drawing
+
+
 @pytest.mark.parametrize("kind", PAGES)
 def test_a_slider_changes_the_words_and_the_picture(file_visitor, kind):
     page = file_visitor(f"notebooks/{PAGES[kind]}.html").page

@@ -18,6 +18,7 @@ window.lorantkPictures = (() => {
   const H = 262;
   const LEFT = 20;
   const BOTTOM = 210;
+  const RISE = 170; // of a curve at its top
   const number = (value) => (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 10000) ? value.toExponential(2) : String(Number(value.toPrecision(4))));
 
   function ticks(low, high) {
@@ -29,9 +30,9 @@ window.lorantkPictures = (() => {
     return found;
   }
 
-  function axis(low, high, label) {
-    const at = (x) => LEFT + ((x - low) / (high - low)) * (W - 2 * LEFT);
-    const group = draw("g", {}, draw("line", { x1: LEFT, x2: W - LEFT, y1: BOTTOM, y2: BOTTOM, stroke: "currentColor" }));
+  function axis(low, high, label, left = LEFT) {
+    const at = (x) => left + ((x - low) / (high - low)) * (W - LEFT - left);
+    const group = draw("g", { class: "across" }, draw("line", { x1: left, x2: W - LEFT, y1: BOTTOM, y2: BOTTOM, stroke: "currentColor" }));
     for (const x of ticks(low, high)) {
       group.append(
         draw("line", { x1: at(x), x2: at(x), y1: BOTTOM, y2: BOTTOM + 5, stroke: "currentColor" }),
@@ -40,6 +41,19 @@ window.lorantkPictures = (() => {
     }
     group.append(draw("text", { x: W / 2, y: BOTTOM + 43, "text-anchor": "middle" }, ...label));
     return [at, group];
+  }
+
+  // The scale of a curve's height, from 0 to `top`, at the left.
+  function upright(top, left) {
+    const group = draw("g", { class: "upright" }, draw("line", { x1: left, x2: left, y1: BOTTOM - RISE, y2: BOTTOM, stroke: "currentColor" }));
+    for (const y of ticks(0, top)) {
+      const height = BOTTOM - (RISE * y) / top;
+      group.append(
+        draw("line", { x1: left - 5, x2: left, y1: height, y2: height, stroke: "currentColor" }),
+        draw("text", { x: left - 9, y: height + 6, "text-anchor": "end" }, String(y)),
+      );
+    }
+    return group;
   }
 
   // A logarithmic axis with a tick for each power of ten.
@@ -124,5 +138,5 @@ window.lorantkPictures = (() => {
     return { node: make("div", {}, make("label", { htmlFor: id }, label), input, shown), input, set };
   }
 
-  return { W, H, LEFT, BOTTOM, axis, decades, density, draw, listed, make, number, power, rule, slider, spectrum };
+  return { W, H, LEFT, BOTTOM, RISE, axis, decades, density, draw, listed, make, number, power, rule, slider, spectrum, upright };
 })();

@@ -1,10 +1,11 @@
 // Small pictures inside chapters, with sliders. Each kind has `compute`, the mathematics, and `pictures`, which draws it.
 (() => {
   "use strict";
-  const { W, H, LEFT, BOTTOM, axis, density, draw, listed, make, number, power, rule, slider, spectrum } = window.lorantkPictures;
+  const { W, H, LEFT, BOTTOM, RISE, axis, density, draw, listed, make, number, power, rule, slider, spectrum, upright } = window.lorantkPictures;
+  const INSET = 58; // room for the numbers of a scale at the left
 
   function curve(name, xs, ys, at, top) {
-    const points = xs.map((x, k) => `${at(x).toFixed(1)},${(BOTTOM - (170 * ys[k]) / top).toFixed(1)}`);
+    const points = xs.map((x, k) => `${at(x).toFixed(1)},${(BOTTOM - (RISE * ys[k]) / top).toFixed(1)}`);
     return draw("polyline", { class: `curve ${name}`, points: points.join(" ") });
   }
   function label(x, y, text, name = "", anchor = "start") {
@@ -45,16 +46,17 @@
       };
     },
     pictures({ rank, rho }, found) {
-      const [at, axes] = axis(-1, 1, ["cosine after projection (dimensionless)"]);
+      const [at, axes] = axis(-1, 1, ["cosine after projection (dimensionless)"], INSET);
       const parts = [axes, rule(at, rho, "before", 26)];
       if (rank === 1) {
+        parts.push(upright(100, INSET), label(LEFT, 24, "share (%)"));
         for (const [x, share] of [[-1, 1 - found.same], [1, found.same]]) {
-          parts.push(draw("rect", { class: "atom", x: at(x) - 4, width: 8, y: BOTTOM - 170 * share, height: 170 * share }));
+          parts.push(draw("rect", { class: "atom", x: at(x) - 4, width: 8, y: BOTTOM - RISE * share, height: RISE * share }));
         }
       } else {
         const top = Math.max(...found.ys.filter((_, k) => Math.abs(found.xs[k]) < 0.995));
         const ys = found.ys.map((y) => Math.min(y, top));
-        parts.push(curve("lora", found.xs, ys, at, top));
+        parts.push(upright(top, INSET), label(LEFT, 24, "density"), curve("lora", found.xs, ys, at, top));
       }
       return parts;
     },
@@ -93,14 +95,15 @@
       return { c, pace: times * c, matched: 1 / c };
     },
     pictures(_, found) {
-      const [at, axes] = axis(0, 3, ["training time of full fine-tuning, in units of 1/(ηλ)"]);
+      const [at, axes] = axis(0, 3, ["training time of full fine-tuning, in units of 1/(ηλ)"], INSET);
       const ts = Array.from({ length: 121 }, (__, k) => k / 40);
       const left = (speed) => ts.map((t) => Math.exp(-speed * t));
       return [
         axes,
         curve("full", ts, left(1), at, 1),
         curve("lora", ts, left(found.pace), at, 1),
-        label(W - LEFT, 24, "what is left to learn: full fine-tuning, and LoRA (dashed)", "", "end"),
+        upright(100, INSET),
+        label(W - LEFT, 24, "left to learn (%): full fine-tuning; dashed: LoRA", "", "end"),
       ];
     },
     words: (_, found) =>
@@ -130,13 +133,14 @@
       return { kappa, full: fitted(small), lora: fitted(kappa) };
     },
     pictures(_, found) {
-      const [at, axes] = axis(1, COUNT, ["direction, from the largest eigenvalue to the smallest"]);
+      const [at, axes] = axis(1, COUNT, ["number of the direction, from the largest eigenvalue down"], INSET);
       const index = found.full.map((__, k) => k + 1);
       return [
         axes,
         curve("full", index, found.full, at, 1),
         curve("lora", index, found.lora, at, 1),
-        label(W - LEFT, 24, "share that is fitted: full fine-tuning, and LoRA on average (dashed)", "", "end"),
+        upright(100, INSET),
+        label(W - LEFT, 24, "fitted (%): full fine-tuning; dashed: LoRA on average", "", "end"),
       ];
     },
     words({ ridge: small, rank }, found) {
