@@ -138,10 +138,12 @@ def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
 
 
 def outcome_legend(figure, outcomes: Sequence[str] = tuple(LOOKS)) -> None:
-    """Explain the colours below the figure."""
+    """Explain below the figure the colours of those outcomes that are drawn."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=LOOKS[word][0], marker=LOOKS[word][1], label=word) for word in outcomes]
+    drawn = {(line.get_color(), line.get_marker()) for axis in figure.axes for line in axis.lines}
+    shown = [word for word in outcomes if LOOKS[word] in drawn]
+    handles = [Line2D([], [], color=LOOKS[word][0], marker=LOOKS[word][1], label=word) for word in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
 
 

@@ -19,6 +19,8 @@ PLACES = re.compile(rb'(?<= d=")[^"]*|(?<= [xy]=")[^"]*')
 LONG = re.compile(rb"\d+\.\d{3,}")
 # Markers that stand for points; the others are the caps of error bars.
 MARKS = set("ov^<>8s*pPhH+xXdD.")
+SURFACE = 10  # square pixels: a thinner surface cannot be seen
+NOTHING = ("None", "none", " ", "", None)  # no marker, or no line
 # White space that is not needed: between two elements, and around the letters of a path.
 BETWEEN = re.compile(rb"(?<=>)\s+(?=<)")
 AROUND_LETTERS = re.compile(rb"\s*([A-Za-z])\s*")
@@ -136,6 +138,67 @@ def hidden_points(figure):
     return count
 
 
+def looks(art):
+    """How an artist looks: triples of a colour, a kind, and for a line or its markers their style."""
+    from matplotlib.collections import LineCollection, PathCollection
+    from matplotlib.colors import to_rgba_array
+    from matplotlib.lines import Line2D
+
+    if isinstance(art, Line2D):
+        parts = [(art.get_markeredgecolor(), "marker", art.get_marker()), (art.get_color(), "line", art.get_linestyle())]
+        parts = [part for part in parts if part[-1] not in NOTHING]
+    else:
+        kind = {PathCollection: "marker", LineCollection: "line"}.get(type(art), "surface")
+        parts = [(color, kind, None) for colors in (art.get_facecolor(), art.get_edgecolor()) for color in to_rgba_array(colors)]
+    shades = [(to_rgba_array(color)[0], *rest) for color, *rest in parts]
+    return {(tuple(shade[:3].round(3).tolist()), *rest) for shade, *rest in shades if shade[3]}
+
+
+def is_drawn(axes, art):
+    """Whether something of a line, a surface or points can be seen inside the frame."""
+    import numpy as np
+    from matplotlib.collections import PathCollection, PolyCollection
+    from matplotlib.lines import Line2D
+
+    if isinstance(art, PolyCollection):
+        polygons = [polygon for path in art.get_paths() for polygon in path.to_polygons(art.get_transform())]
+        areas = [abs(np.sum(x * np.roll(y, 1) - y * np.roll(x, 1))) / 2 for x, y in (polygon.T for polygon in polygons)]
+        return art.get_visible() and sum(areas) > SURFACE
+    if isinstance(art, Line2D):
+        points, transform = art.get_xydata(), art.get_transform()
+    elif isinstance(art, PathCollection):
+        points, transform = art.get_offsets(), art.get_offset_transform()
+    else:
+        return art.get_visible()
+    places = transform.transform(np.ma.filled(np.ma.asarray(points, dtype=float), np.nan).reshape(-1, 2))
+    places = places[np.isfinite(places).all(axis=1)]
+    frame = axes.bbox.padded(1)  # pixel
+    inside = len(places) and (places.min(axis=0) <= frame.max).all() and (places.max(axis=0) >= frame.min).all()
+    return art.get_visible() and bool(inside)
+
+
+def undrawn_keys(figure):
+    """The words of legends beside which stands the look of nothing that a drawn figure shows.
+
+    A legend in a single shade of grey is about markers and dashes, whatever their colours.
+    """
+    arts = [(axes, art) for axes in figure.axes for art in (*axes.lines, *axes.collections, *axes.patches)]
+    drawn = {look for axes, art in arts if is_drawn(axes, art) for look in looks(art)}
+    found = []
+    for legend in filter(None, [*figure.legends, *(axes.get_legend() for axes in figure.axes)]):
+        keys = [looks(handle) for handle in legend.legend_handles]
+        colors = {color for key in keys for color, *_ in key}
+        plain = len(colors) == 1 and len(set(*colors)) == 1
+
+        def seen(color, kind, style, plain=plain):
+            alike = [other for shade, also, other in drawn if kind == also and (plain or shade == color)]
+            return any(other == style or None in (other, style) for other in alike)
+
+        words = [text.get_text() for text in legend.get_texts()]
+        found += [word for key, word in zip(keys, words, strict=True) if not all(seen(*look) for look in key)]
+    return found
+
+
 def render(name, figure, data):
     """All files of a figure.
 
@@ -147,8 +210,8 @@ def render(name, figure, data):
     Raises
     ------
     FigureError
-        If the data do not fit (see `columns`), the figure is wider than the text column, a marker lies outside its frame, or
-        the SVG is too large for a page.
+        If the data do not fit (see `columns`), the figure is wider than the text column, a marker lies outside its frame, a
+        legend explains what is not drawn, or the SVG is too large for a page.
     """
     width = figure.get_size_inches()[0]
     if width > style.WIDTH + 1e-9:
@@ -159,6 +222,11 @@ def render(name, figure, data):
         raise FigureError(
             f"expected every marked point of figure {name!r} inside its frame, got {count} outside: widen the limits, or draw "
             "only what is meant to be seen"
+        )
+    if words := undrawn_keys(figure):
+        raise FigureError(
+            f"expected in the legend of figure {name!r} only what is drawn, got {words}: leave these out, or draw what they "
+            "name so that it can be seen"
         )
     for _, art, *_ in marked(figure):
         art.set(clip_on=False, in_layout=False)  # a marker on the frame is drawn whole, and moves no frame

@@ -2,12 +2,15 @@
 
 import csv
 import io
+import re
 
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from PIL import Image
 from tiny_book import DATA, drawing
 
@@ -128,6 +131,83 @@ def test_a_point_outside_its_frame_is_refused(draw, count):
     figure = draw()
     if count:
         with pytest.raises(FigureError, match=f"every marked point of figure 'nsd-line' inside its frame, got {count} outside"):
+            figures.render("nsd-line", figure, DATA)
+    else:
+        figures.render("nsd-line", figure, DATA)
+    plt.close(figure)
+
+
+def explained(*keys, **options):
+    """Return a blue line with a dot, an orange dashed line and a green surface, and a legend of these keys."""
+    figure, axes = plt.subplots()
+    axes.plot([1, 2], [1, 2], "o-", color="C0", label="blue")
+    axes.plot([1, 2], [2, 1], "--", color="C1", label="orange")
+    axes.fill_between([1, 2], [1, 1], [2, 2], color="C2", alpha=0.3, label="green")
+    axes.legend(handles=keys or None, **options)
+    return figure
+
+
+def key(words, color, **look):
+    return Line2D([], [], label=words, color=color, **look)
+
+
+def dots(words, color, marker="o"):
+    return key(words, color, marker=marker, linestyle="none")
+
+
+def with_empty_series():
+    figure = points()
+    figure.axes[0].plot([1, 2], [np.nan, np.nan], "C1-", label="nothing")
+    figure.axes[0].legend()
+    return figure
+
+
+def with_a_line_out_of_sight():
+    figure = points(ylim=(0, 4))
+    figure.axes[0].plot([1, 2], [5, 6], "C1-", label="above")
+    figure.axes[0].set_ylim(0, 4)
+    figure.axes[0].legend()
+    return figure
+
+
+def with_a_flat_surface():
+    figure, axes = plt.subplots()
+    axes.stackplot([0, 1], [[0.5, 0.5], [0.5, 0.4999]], labels=["half", "other half"])
+    axes.stackplot([0, 1], [[1, 1], [0, 1e-4]], colors=["C0", "C3"], labels=["", "rest"])
+    axes.legend(loc="center")
+    return figure
+
+
+def of_the_figure():
+    figure = points()
+    figure.legend(handles=[dots("points", "C0"), key("lines", "C0")])
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (explained, []),
+        (lambda: explained(key("both", "C0", marker="o"), key("orange", "C1", linestyle="--")), []),
+        (lambda: explained(dots("dots", "0.4"), key("dashes", "0.4", linestyle="--")), []),
+        (lambda: explained(Patch(color="C2", label="green")), []),
+        (lambda: explained(key("blue", "C0"), key("red", "C3"), Patch(color="C4", label="pink")), ["red", "pink"]),
+        (lambda: explained(key("blue", "C0"), dots("grey dots", "0.4")), ["grey dots"]),
+        (lambda: explained(key("solid orange", "C1")), ["solid orange"]),
+        (lambda: explained(dots("crosses", "k", "x")), ["crosses"]),
+        (with_empty_series, ["nothing"]),
+        (with_a_line_out_of_sight, ["above"]),
+        (with_a_flat_surface, ["rest"]),
+        (of_the_figure, ["lines"]),
+        (with_bars, []),
+        (drawing, []),
+    ],
+)
+def test_a_legend_that_explains_what_is_not_drawn_is_refused(draw, words):
+    figure = draw()
+    if words:
+        message = f"expected in the legend of figure 'nsd-line' only what is drawn, got {words}"
+        with pytest.raises(FigureError, match=re.escape(message)):
             figures.render("nsd-line", figure, DATA)
     else:
         figures.render("nsd-line", figure, DATA)
