@@ -11,7 +11,7 @@ STYLE = """
 .lorantk-audit table{border-collapse:collapse;margin:1em 0;display:block;overflow-x:auto}
 .lorantk-audit td,.lorantk-audit th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}
 .lorantk-audit td:first-child,.lorantk-audit th:first-child{text-align:left}
-.lorantk-audit .words td{text-align:left;vertical-align:top}
+.lorantk-audit .words td{text-align:left;vertical-align:top;overflow-wrap:anywhere}
 .lorantk-audit .yes{color:#00664a;font-weight:600}.lorantk-audit .no{color:#a33c00;font-weight:600}
 .lorantk-audit .undecided{color:#666;font-weight:600}
 .lorantk-audit h1,.lorantk-audit p{overflow-wrap:anywhere}
