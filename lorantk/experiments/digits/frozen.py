@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lorantk.disk import in_words, write_whole
-from lorantk.experiments.common import protocols, results
+from lorantk.experiments.common import kept, protocols, results
 from lorantk.experiments.common.effects import LEAST_ACCURACY
 from lorantk.experiments.common.findings import select
 from lorantk.experiments.common.results import Result, ResultError
@@ -197,28 +197,13 @@ def read(sweep: str) -> pd.DataFrame:
     return found
 
 
-def _places(found):
-    """Each row's configuration, rate and quantity, as text: a table in a file has its numbers to a few digits."""
-    rows = found[[*PLACE, "quantity"]].itertuples(index=False, name=None)
-    return [tuple(f"{entry:.4g}" if isinstance(entry, float) else str(entry) for entry in row) for row in rows]
-
-
-def distances(again: pd.DataFrame, kept: pd.DataFrame) -> np.ndarray:
+def distances(again: pd.DataFrame, held: pd.DataFrame) -> np.ndarray:
     """Return how far each number of a slice, which has the first seeds, lies from the one that is kept, in points.
 
-    Raises
-    ------
-    ValueError
-        The slice has a row that is not kept.
+    Raises ValueError like `lorantk.experiments.common.kept.distances`.
     """
-    known = dict(zip(_places(kept), kept.index, strict=True))
-    gaps = []
-    for k, place in enumerate(_places(again)):
-        if place not in known:
-            msg = f"expected the kept table to have {', '.join(filter(None, place))}; got nothing of that name"
-            raise ValueError(msg)
-        gaps.append(np.abs(again.loc[k, seeds(again)] - kept.loc[known[place], seeds(again)]).to_numpy(float))
-    return np.array(gaps)
+    keys = [*PLACE, "quantity"]
+    return kept.distances(again[keys + seeds(again)], held, keys).to_numpy(float)
 
 
 @in_words("lorantk.experiments.digits.frozen")
