@@ -20,8 +20,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-import pandas as pd
-
 from lorantk.disk import in_words, project_root, write_whole
 from lorantk.experiments.common.results import ResultError
 from lorantk.fingerprint import code_hash
@@ -70,14 +68,20 @@ def write(where: Path, columns: Sequence[str], rows: Iterable[dict]) -> int:
     return count
 
 
-def read(name: str, where: Path | None = None) -> pd.DataFrame:
+def read(name: str, where: Path | None = None):
     """Read a study's table.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------
     ValueError
         The table lacks columns or rows, or an entry is missing.
     """
+    import pandas as pd  # not at the top: the build graph, which only asks what is kept, starts faster without
+
     columns, where = study(name).COLUMNS, path(name) if where is None else where
     command = f"`python -m lorantk.experiments.common.kept {name}` makes it"
     try:
@@ -112,17 +116,21 @@ def make(name: str, root: Path | None = None) -> Iterator[dict]:
         yield from json.loads(where.read_bytes())
 
 
-def distances(again: pd.DataFrame, kept: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+def distances(again, kept, keys: Sequence[str]):
     """Return how far every number of a slice that was made again lies from the one that is kept.
 
     Parameters
     ----------
-    again
+    again : DataFrame
         Rows of the slice, with all or some of the columns that are kept.
-    kept
+    kept : DataFrame
         The table that `read` returns.
     keys
         Columns that name a row. Every other column of `again` is compared.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lorantk.disk import project_root, write_whole
+from lorantk.experiments.common.kept import text
 from lorantk.experiments.language.cell import Cell, Run
 from lorantk.experiments.language.packages import LanguageError
 
@@ -42,12 +43,8 @@ class Result(NamedTuple):
 
 
 def _row(run: Run, seconds, records):
-    shared = {name: _text(value) for name, value in asdict(run).items()} | {"seconds": f"{seconds:.0f}"}
-    return [shared | {key: _text(value) for key, value in record.items()} for record in records or [{"step": 0}]]
-
-
-def _text(value):
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    shared = {name: text(value) for name, value in asdict(run).items()} | {"seconds": f"{seconds:.0f}"}
+    return [shared | {key: text(value) for key, value in record.items()} for record in records or [{"step": 0}]]
 
 
 def _run(row) -> Run:
@@ -56,7 +53,7 @@ def _run(row) -> Run:
 
 def _key(run: Run) -> tuple:
     """What makes two runs the same, when numbers went through a table."""
-    return tuple(_text(value) for value in asdict(run).values())
+    return tuple(text(value) for value in asdict(run).values())
 
 
 class Place:
@@ -84,6 +81,10 @@ class Place:
     def has(self, run: Run) -> bool:
         """Whether a run is done."""
         return _key(run) in self.rows or self.path(run).is_file()
+
+    def seconds(self, run: Run) -> float:
+        """Return how long a kept run took; raises LanguageError like `rows`, KeyError if the table lacks the run."""
+        return float(self.rows[_key(run)][0]["seconds"])
 
     def store(self, run: Run, records: list[dict], seconds: float) -> None:
         """Write a finished run; `records` has a dictionary for each checkpoint, fewer if the run diverged."""

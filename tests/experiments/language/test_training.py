@@ -183,6 +183,7 @@ def test_runs_go_through_the_table_and_back(tmp_path):
     for path in other.folder.glob("*.json"):
         path.unlink()
     assert all(map(other.has, cell().runs))
+    assert {other.seconds(one) for one in cell().runs} == {1.0}
     (result,) = other.load([cell()])
     expected = np.array([2, 4, 6]) + np.array([1e-3, 1e-2])[:, None]
     np.testing.assert_allclose(result.records["train_loss"], np.broadcast_to(expected, (2, 2, 3)), rtol=1e-5)
