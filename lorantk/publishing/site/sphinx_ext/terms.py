@@ -30,9 +30,9 @@ def pattern(terms):
     )
 
 
-def first_use(text, terms, left):
-    """The first use in a text of one of the terms that are `left`; a part of a longer term is no use."""
-    return next((found for found in pattern(terms).finditer(text) if found["term"].lower() in left), None)
+def first_use(text, uses, left):
+    """The first of the `uses`, a `pattern`, in a text that is of a term `left`; a part of a longer term is no use."""
+    return next((found for found in uses.finditer(text) if found["term"].lower() in left), None)
 
 
 def linked(text, found, uri):
@@ -49,10 +49,11 @@ def link_terms(app, doctree, page):
     places = {name: place for (kind, name), place in app.env.get_domain("std").objects.items() if kind == "term"}
     terms = {name.lower(): place for name, place in places.items()}
     left = {name: place for name, place in terms.items() if place[0] != page}
+    uses = pattern(terms)
     for text in list(doctree.findall(nodes.Text)):
         if not left or within(text, SKIPPED) or not isinstance(text.parent, nodes.paragraph | nodes.emphasis | nodes.strong):
             continue
-        if found := first_use(text, terms, left):
+        if found := first_use(text, uses, left):
             document, anchor = left[found["term"].lower()]
             uri = f"{app.builder.get_relative_uri(page, document)}#{anchor}"
             text.parent.replace(text, linked(str(text), found, uri))
