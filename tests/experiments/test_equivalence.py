@@ -151,6 +151,16 @@ def test_the_facts_of_a_finding_are_in_points():
     assert found["rank_lift_least"] == found["rank_lift_most"] == pytest.approx(20)
 
 
+def test_an_outcome_has_its_mark_and_the_key_explains_every_mark():
+    marks = []
+    for mean in (0.2, 0.0, -0.2):
+        judged = equivalence.pooled("rank-lift", everywhere({"rank-lift": mean}))
+        marks.append(judged.marked().removeprefix(f"{judged.points()} "))
+    assert marks == ["✓", "≈", "✗"]
+    assert judged._replace(outcome=VOID).marked() == f"{judged.points()} "
+    assert equivalence.MARKS_KEY.split(", ") == [f"✓ {CONFIRMED}", f"? {UNDECIDED}", f"≈ {NEGLIGIBLE}", f"✗ {CONTRADICTED}"]
+
+
 def test_series_stand_side_by_side_and_judgements_become_columns():
     one, other = everywhere({"low-rank-lift": 0.2}), everywhere({"low-rank-lift": -0.2})
     [row] = equivalence.beside("finding-low-rank", {"one": one, "other": other}).values()

@@ -31,6 +31,8 @@ CONTRADICTED, NEGLIGIBLE, UNDECIDED, CONFIRMED = OUTCOMES = (
     "confirmed",
 )
 VOID = "void"
+MARKS = dict(zip(OUTCOMES, "✗≈?✓", strict=True))  # in tables
+MARKS_KEY = ", ".join(f"{mark} {outcome}" for outcome, mark in reversed(MARKS.items()))
 SMALLEST = {"drop": 0.01, "lift": 0.05}  # effects of interest, as fractions
 PRIMARY = "v"
 LEAST_SETTINGS = 2  # that a mean over settings needs
@@ -71,6 +73,10 @@ class Judgement(NamedTuple):
     def points(self) -> str:
         """Mean and interval in points, as text, with enough digits for the smallest effect of interest."""
         return self.interval.points(2 if self.smallest < 0.02 else 1)
+
+    def marked(self) -> str:
+        """`points` and the mark of the outcome, which `MARKS_KEY` explains; what is void has none."""
+        return f"{self.points()} {MARKS.get(self.outcome, '')}"
 
 
 class Verdict(NamedTuple):
