@@ -37,6 +37,14 @@ def adapted_network(widths, roles, *, activation="relu", trained=True, seed=0, r
     return networks.replace_parameters(network, ups)
 
 
+def training_problem(last):
+    """Return a small network whose last layer has the role `last`, with inputs and labels to train on."""
+    network = networks.init_network((3, 8, 8, 2), key=jax.random.key(0), activation="tanh")
+    network = adapt(network, adapter(2, scale=1.5), roles=("full", "lora", last), key=jax.random.key(1))
+    x = jax.random.normal(jax.random.key(2), (5, 3))
+    return network, x, jax.nn.one_hot(jnp.array([0, 1, 1, 0, 1]), 2, dtype=x.dtype)
+
+
 def relative_error(value, truth):
     """Return the largest difference over the largest entry."""
     return float(jnp.abs(value - truth).max() / jnp.abs(truth).max())

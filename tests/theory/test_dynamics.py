@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import training_problem
 
-from lorantk.theory.adapters import adapt, adapter
 from lorantk.theory.dynamics import (
     STATUS,
     drift,
@@ -29,11 +29,7 @@ RATES = {"W": 0.01, "A": 0.02, "B": 0.03}
 
 @pytest.fixture(scope="module")
 def problem():
-    network = init_network((3, 8, 8, 2), key=jax.random.key(0), activation="tanh")
-    network = adapt(network, adapter(2, scale=1.5), roles=("full", "lora", "lora-fa"), key=jax.random.key(1))
-    x = jax.random.normal(jax.random.key(2), (5, 3))
-    y = jax.nn.one_hot(jnp.array([0, 1, 1, 0, 1]), 2, dtype=x.dtype)
-    return network, x, y
+    return training_problem("lora-fa")
 
 
 def by_hand(network, x, y, steps, update, loss="squared", batches=None):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import relative_error
 
 from lorantk.theory import fisher, kernels, networks
 from lorantk.theory.adapters import adapt, adapter
@@ -29,10 +30,6 @@ def targets_of(kind, outputs, y, loss):
     if kind == "exact":
         return None
     return y if kind == "empirical" else fisher.sample_targets(outputs, loss=loss, draws=7, key=jax.random.key(3))
-
-
-def relative_error(value, truth):
-    return float(jnp.abs(value - truth).max() / jnp.abs(truth).max())
 
 
 @pytest.mark.parametrize("roles", ["full", ("full", "lora")], ids=str)

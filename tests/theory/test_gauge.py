@@ -1,25 +1,20 @@
 """The gauge between the variance of A and the learning rates."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import training_problem
 
-from lorantk.theory.adapters import adapt, adapter
 from lorantk.theory.dynamics import train
 from lorantk.theory.gauge import DEGREE, equal_rate_variance, equivalent_rates, rescale
-from lorantk.theory.networks import effective_weight, forward, init_network
+from lorantk.theory.networks import effective_weight, forward
 
 RATES = {"W": 0.01, "A": 0.02, "B": 0.03}
 
 
 @pytest.fixture(scope="module")
 def problem():
-    network = init_network((3, 8, 8, 2), key=jax.random.key(0), activation="tanh")
-    network = adapt(network, adapter(2, scale=1.5), roles=("full", "lora", "lora"), key=jax.random.key(1))
-    x = jax.random.normal(jax.random.key(2), (5, 3))
-    y = jax.nn.one_hot(jnp.array([0, 1, 1, 0, 1]), 2, dtype=x.dtype)
-    return network, x, y
+    return training_problem("lora")
 
 
 def paths_differ(problem, method, k, rates, **options):

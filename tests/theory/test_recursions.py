@@ -1,10 +1,10 @@
 """The layer recursions of the kernel against automatic differentiation, which is independent of them."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from reference import relative_error
 
 from lorantk.theory import kernels, networks, recursions
 
@@ -35,28 +35,20 @@ def inputs():
     return jnp.asarray(rng.normal(size=(3, WIDTHS[0]))), jnp.asarray(rng.normal(size=(2, WIDTHS[0])))
 
 
-def autodiff(network, x1, x2):
-    return jax.jit(reference.ntk)(network, x1, x2)
-
-
-def relative_error(value, truth):
-    return float(jnp.abs(value - truth).max() / jnp.abs(truth).max())
-
-
 @pytest.mark.parametrize(
     ("roles", "activation", "trained"),
     [(ROLES[0], "tanh", True), (ROLES[0], "relu", False), (ROLES[1], "relu", True), (ROLES[2], "tanh", True)],
 )
 def test_the_matrix_recursion_equals_automatic_differentiation(roles, activation, trained, inputs):
     network = sampled_network(roles, activation=activation, trained=trained)
-    truth = autodiff(network, *inputs)
+    truth = reference.ntk(network, *inputs)
     assert relative_error(recursions.layer_kernels(network, *inputs)[-1], truth) < 1e-12
 
 
 def test_every_layer_of_the_matrix_recursion_is_the_kernel_of_the_network_cut_there(inputs):
     network = sampled_network(ROLES[0], trained=True)
     cut = networks.Network(network.layers[:2], network.activation)
-    assert relative_error(recursions.layer_kernels(network, *inputs)[1], autodiff(cut, *inputs)) < 1e-12
+    assert relative_error(recursions.layer_kernels(network, *inputs)[1], reference.ntk(cut, *inputs)) < 1e-12
 
 
 def test_without_the_term_of_A_the_recursion_is_wrong_once_B_has_moved(inputs):
@@ -81,7 +73,7 @@ def test_the_scalar_recursion_is_not_exact_at_finite_width_and_nears_the_kernel_
 def test_one_layer_of_the_recursion_is_exact(inputs):
     network = sampled_network(("lora",), widths=(4, 1))
     K = recursions.scalar_recursion(recursions.sigmas(network, *inputs), [])[-1]
-    np.testing.assert_allclose(K, autodiff(network, *inputs)[:, :, 0, 0], rtol=1e-12)
+    np.testing.assert_allclose(K, reference.ntk(network, *inputs)[:, :, 0, 0], rtol=1e-12)
 
 
 def test_the_recursion_is_the_sum_of_its_layer_shares():
@@ -99,7 +91,7 @@ def test_terms_and_factors_must_match(function):
 
 def test_the_gap_to_full_fine_tuning_is_the_sum_over_layers(inputs):
     network = sampled_network(ROLES[0])
-    truth = autodiff(network, *inputs) - autodiff(kernels.as_full_fine_tuning(network), *inputs)
+    truth = reference.ntk(network, *inputs) - reference.ntk(kernels.as_full_fine_tuning(network), *inputs)
     terms = recursions.gap_terms(network, *inputs)
     assert relative_error(sum(terms), truth) < 1e-12
     assert float(jnp.abs(terms[0]).max()) == 0
@@ -113,14 +105,14 @@ def test_the_matrix_recursion_of_the_gap_is_exact_at_every_layer(inputs):
     full = kernels.as_full_fine_tuning(network)
     for depth, gap in enumerate(gaps, 1):
         cut, cut_full = (networks.Network(n.layers[:depth], n.activation) for n in (network, full))
-        truth = autodiff(cut, *inputs) - autodiff(cut_full, *inputs)
+        truth = reference.ntk(cut, *inputs) - reference.ntk(cut_full, *inputs)
         np.testing.assert_allclose(gap, truth, atol=1e-12 * float(jnp.abs(gaps[-1]).max()))
     assert relative_error(gaps[-1], sum(recursions.gap_terms(network, *inputs))) < 1e-12
 
 
 def test_with_an_adapter_in_the_last_layer_only_the_printed_gap_is_exact(inputs):
     network = sampled_network(("full", "full", "lora"))
-    truth = autodiff(network, *inputs) - autodiff(kernels.as_full_fine_tuning(network), *inputs)
+    truth = reference.ntk(network, *inputs) - reference.ntk(kernels.as_full_fine_tuning(network), *inputs)
     printed = recursions.delta_terms(network, *inputs)[-1][:, :, None, None] * jnp.eye(WIDTHS[-1])[None, None]
     assert relative_error(printed, truth) < 1e-12
 
