@@ -1,10 +1,12 @@
 """How the report leaves the program: its schema, SARIF, terminals without Unicode, disks without space, closed pipes."""
 
 import importlib.resources
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from html import escape
 from pathlib import Path
 
@@ -101,18 +103,38 @@ def test_the_first_line_counts(tmp_path):
     assert "; in 1 it does not, which is no defect; 1 more cannot be audited;" in text
 
 
+def told(encoding, *arguments):
+    """Return the status of `lorantk audit` and what it writes to a terminal of an encoding, as bytes."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2)]
+    with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        try:
+            status = cli.main(["audit", *map(str, arguments)])
+        except SystemExit as end:  # of --help
+            status = end.code
+    for stream in streams:
+        stream.flush()
+    return status, *(stream.buffer.getvalue() for stream in streams)
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_a_terminal_without_unicode_gets_what_it_can_show(encoding, tmp_path):
     folder = adapter(tmp_path, configuration={"target_modules": ["q", "v", "ω"]})
     for options in ((), ("--json",), ("--help",)):
-        done = command(folder, *options, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
-        assert (done.returncode, done.stderr) == (0, b"")
-        out = done.stdout.decode(encoding)
+        status, out, err = told(encoding, folder, *options)
+        assert (status, err) == (0, b"")
+        out = out.decode(encoding)
         if options == ("--json",):
             assert json.loads(out) == audit_adapter(folder).to_dict()
         assert ("ω" in out) is (encoding == "utf-8" and options != ("--help",))
-    done = command(tmp_path / "ω", PYTHONIOENCODING=encoding, PYTHONUTF8="0")
-    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    status, _, err = told(encoding, tmp_path / "ω")
+    assert (status, err.count(b"\n")) == (2, 1)
+
+
+def test_a_process_without_unicode_writes_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = adapter(tmp_path, configuration={"target_modules": ["q", "v", "ω"]})
+    done = command(folder, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (done.returncode, done.stdout, done.stderr) == told("ascii", folder)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
