@@ -2,14 +2,15 @@
 
 import json
 import os
+import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_sweep
+from tiny_tree import run, start
 
 from lorantk.experiments.common import results, sweep
 from lorantk.experiments.digits import sweeps
@@ -109,17 +110,25 @@ def test_no_byte_of_a_result_can_change_unnoticed(tmp_path):
     path, cell = tmp_path / "cell.npz", CELLS[0]
     losses = np.random.default_rng(0).normal(size=(cell.seeds, len(cell.rates), len(cell.checkpoints)))
     results.store(path, cell, {"train_loss": losses}, 1.0)
-    good = path.read_bytes()
     np.testing.assert_array_equal(results.read(path, cell).records["train_loss"], losses.astype(np.float32))
-    for where in range(len(good)):
-        for flipped in (1, 8, 255):
-            path.write_bytes(good[:where] + bytes([good[where] ^ flipped]) + good[where + 1 :])
+    good = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:  # changed in place: so many new files would take longer than the checks
+
+        def put(where, byte):
+            file.seek(where)
+            file.write(bytes([byte]))
+
+        for where, byte in enumerate(good):
+            for flipped in (1, 8, 255):
+                put(where, byte ^ flipped)
+                with pytest.raises(results.ResultError, match="truncated or corrupt"):
+                    results.read(path, cell)
+            put(where, byte)
+        assert path.read_bytes() == good
+        for length in reversed(range(len(good))):
+            file.truncate(length)
             with pytest.raises(results.ResultError, match="truncated or corrupt"):
                 results.read(path, cell)
-    for length in range(len(good)):
-        path.write_bytes(good[:length])
-        with pytest.raises(results.ResultError, match="truncated or corrupt"):
-            results.read(path, cell)
 
 
 def test_results_of_other_code_are_not_used(tiny, monkeypatch, capsys):
@@ -185,23 +194,36 @@ def test_smoke_results_lie_apart():
     assert results.folder("arms", "paper", Path("x")) == Path("x/_build/sweeps/arms")
 
 
+# The third cell waits until it is told to go on.
+WAITS = """
+at_once = run
+
+def run(cell):
+    import time
+    from pathlib import Path
+    while len(list(Path("_build").rglob("*.npz"))) == 2 and not Path("go").exists():
+        time.sleep(0.05)
+    return at_once(cell)
+"""
+
+
 def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
-    (tmp_path / "pyproject.toml").touch()
-    command = [sys.executable, "-m", "lorantk.experiments.common.sweep", "interventions", "--profile", "smoke"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    options = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "text": True}
-    where = tmp_path / "_build/smoke/sweeps/interventions"
-    first = subprocess.Popen(command, start_new_session=True, **options)
+    training = tiny_sweep.untrained(tmp_path) / "lorantk/experiments/digits/training.py"
+    training.write_text(training.read_text() + WAITS)
+    command = (tmp_path, "experiments.common.sweep", tiny_sweep.SWEEP)
+    where = tmp_path / "_build/sweeps" / tiny_sweep.SWEEP
+    first = start(*command, start_new_session=True)
     while len(list(where.glob("*.npz"))) < 2:
         assert first.poll() is None
-        time.sleep(0.1)
+        time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    kept = len(list(where.glob("*.npz")))
-    total = len(sweeps.cells("interventions", "smoke"))
     assert not list(where.glob("*.done"))
-    second = subprocess.run(command, check=True, **options)
-    assert f"{total - kept} of {total} cells computed" in second.stdout
+    (tmp_path / "go").touch()
+    status, out, err = run(*command)
+    assert status == 0, out + err
+    assert sum(int(count) for count in re.findall(r"(\d+) of 9 cells computed", out)) == 18 - 2
+    assert len(list(where.glob("*.npz"))) == 18
 
 
 def test_every_sweep_has_what_the_plan_names():
