@@ -13,7 +13,7 @@ SOURCES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 SCREEN = 45  # lines of code on one screen of a page
 
 
-@pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
+@pytest.fixture(params=SOURCES, ids=lambda path: path.stem, scope="module")
 def notebook(request):
     """A notebook of the book, as stored."""
     return nbformat.read(request.param, as_version=nbformat.NO_CONVERT)

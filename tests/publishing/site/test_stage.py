@@ -1,6 +1,7 @@
 """Staging: a mirror of the repository, of which only differences are written."""
 
 import json
+import shutil
 
 import pytest
 from tiny_book import NSD, judge_nsd, write_notebook
@@ -11,13 +12,19 @@ from lorantk.publishing.errors import RecordError, WordsError
 from lorantk.publishing.site.stage import layout, write_stage
 
 
-@pytest.fixture
-def tree(tmp_path):
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
     """A tiny checkout with its executed notebooks, one of which has lost its source."""
-    tree = grow(tmp_path)
+    tree = grow(tmp_path_factory.mktemp("checkout"))
     for stem in ("01_one", "02_two", "09_gone"):
         write_notebook(tree / "_build", stem, ("nsd",), judge_nsd, NSD, "# Title\n\nAt most {glue:text}`largest:.1f`.")
     return tree
+
+
+@pytest.fixture
+def tree(executed, tmp_path):
+    """A copy of it, which a test may change."""
+    return shutil.copytree(executed, tmp_path / "checkout")
 
 
 def staged(tree):
