@@ -28,7 +28,7 @@ MADE = {
     "44_kernel_to_training": [*TRADE_OFF, "lorantk/experiments/digits/frozen_grid.csv"],
     "39_who_is_right": [*SERIES, *(str(path) for path in files("lorantk/experiments/disputes") if path.suffix == ".csv")],
     "40_cost": [str(path) for path in files("benchmarks/results")],
-    "45_language_flips": [*SERIES, *(str(path) for path in files("expected/language"))],
+    "45_language_findings": [*SERIES, *(str(path) for path in files("expected/language"))],
     "50_audit": [str(path) for path in files("expected/adapters", "book/conformance")],
 }
 PROFILE = {"executed": config.get("profile", "default"), "smoke": "smoke"}

@@ -96,8 +96,8 @@ TITLES = {"drop": "accuracy lost to flipped labels", "lift": "success of a backd
 def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
     """Draw every part of the findings on average over settings, in points: a column for each system, the drop above the lift.
 
-    Thick intervals are under the primary protocol, thin ones at equal training loss. Ticks are differences of accuracy that the
-    paper reports, by task, for the first part.
+    Thick intervals are under the primary protocol, thin ones at equal training loss. Parts of which a system has no effects stay
+    empty. Ticks are differences of accuracy that the paper reports, by task, for the first part.
 
     Returns
     -------
@@ -114,7 +114,8 @@ def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
     rows = []
     for (quantity, parts), line in zip(SAYS.items(), axes, strict=True):
         for axis, (name, effects) in zip(line, systems.items(), strict=True):
-            for y, (part, words) in enumerate(parts.items()):
+            known = {effect.part for effect in effects}
+            for y, (part, words) in ((y, both) for y, both in enumerate(parts.items()) if both[0] in known):
                 for protocol, width, shift in ((PRIMARY, 5, 0), ("iv", 1.4, 0.26)):
                     judged = pooled(part, effects, protocol=protocol)
                     draw_judgement(axis, y + shift, judged, width=width)

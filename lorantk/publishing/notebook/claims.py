@@ -48,6 +48,7 @@ CLAIMS = (
     Claim("finding-variance", "finding", "The variance of A's entries changes robustness", "finding 3"),
     Claim("finding-low-rank", "finding", "Against backdoors, the lowest rank that performs is best", "finding 4"),
     Claim("finding-small-variance", "finding", "A small variance of A's entries is best", "finding 5"),
+    Claim("language-upa-bpa", "finding", "On a language model: LoRA and the two attacks", "finding 1"),
     Claim("other-noise", "finding", "LoRA resists label noise, a lower rank more so", f"{OTHER}2602.00084"),
     Claim("other-lifespan", "finding", "At a lower rank a backdoor outlives clean training longer", f"{OTHER}2511.14406"),
     Claim("other-spectra", "finding", "Spectra tell poisoned adapters from clean ones", f"{OTHER}2602.15195"),
