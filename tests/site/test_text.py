@@ -22,6 +22,9 @@ RAW = {
 }
 # The same in code, which legitimately has braces and backslashes.
 RAW_IN_CODE = {"role in code": r"\{[a-z:]+\}`", "directive in code": r"(?:`{3}|:{3})\{", "dollars in code": r"\$\$"}
+# In the titles of columns that phones show in front of cells, and in the names of symbols: a hyphen is none, TeX is left, or a
+# number does not say what it counts.
+UNSET = {"sign in a label": r"(?<![A-Za-z])-|-(?![A-Za-z])|\\|[lr]Vert", "number as a label": r"^[\d.]+$"}
 NUMBERS = r"[\[(][\s\d.,+\-einfa()\[\]]*[\])]"
 MEANINGLESS = re.compile(
     rf"True|False|None|Ellipsis|<.*>|(?:np|numpy|jnp)\.\w+\(.*\)|\w*[aA]rray\(.*\)|(?:Text|Line2D|Axes|Figure)\(.*\)|{NUMBERS}",
@@ -40,6 +43,8 @@ SEEN = """() => {
     found.text = document.body.innerText;
     style.remove();
     found.heads = [...document.querySelectorAll('article th')].map(node => node.innerText.trim());
+    found.labels = [...document.querySelectorAll('article td[data-label]')].map(node => node.dataset.label);
+    found.labels.push(...[...document.querySelectorAll('article a.lorantk-symbol')].map(node => node.ariaLabel));
     found.outputs = [...document.querySelectorAll('.cell_output > .output')].map(node => node.innerText.trim());
     return found;
 }"""
@@ -65,6 +70,17 @@ CUT = """() => {
     return found;
 }"""
 
+# Punctuation that stands on another line than the formula before it.
+PARTED = """() => [...document.querySelectorAll('article span.math')].filter(node => node.checkVisibility()).flatMap(node => {
+    const next = node.nextSibling;
+    if (next?.nodeType !== Node.TEXT_NODE || !/^[.,;:!?)\\]’”…-]/.test(next.data)) return [];
+    const range = document.createRange();
+    range.setStart(next, 0);
+    range.setEnd(next, 1);
+    const [mark, formula] = [range.getBoundingClientRect(), node.getBoundingClientRect()];
+    return mark.left < formula.right - 1 ? [['mark', node.innerText + next.data]] : [];
+})"""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -87,6 +103,7 @@ def faults(page):
     seen = page.evaluate(SEEN)
     found = [*matches(RAW, seen["text"])]
     found += [fault for text in seen["code"] for fault in matches(RAW_IN_CODE, text)]
+    found += [fault for text in seen["labels"] for fault in matches(UNSET, text)]
     found += [Fault("output", text[:80]) for text in seen["outputs"] if MEANINGLESS.fullmatch(text)]
     found += [Fault("head", text) for text in seen["heads"] if CODE_NAMES.fullmatch(text)]
     for width in WIDTHS:
@@ -99,6 +116,7 @@ def faults(page):
         page.evaluate(SETTLED)
         seen = [one for one in page.evaluate(CUT) if media == "print" or one[0] == "code"]
         found += [Fault(f"{kind} cut off, {media} at {width} px", text[:80]) for kind, text in seen]
+        found += [Fault("mark on another line", text[:80]) for _, text in page.evaluate(PARTED)]
     page.emulate_media(media="screen")
     return list(dict.fromkeys(found))
 
@@ -140,6 +158,10 @@ PLANTED = [
     *((OUTPUT.format(text), "output") for text in ("True", "None", "np.float64(0.5)", "Text(0.5, 1.0, &#x27;x&#x27;)")),
     *((OUTPUT.format(text), "output") for text in ("&lt;Figure size 640x480&gt;", "array([1., 2.])", "[1.  2.5 nan]")),
     *((f"<table><tr><th>{text}</th></tr></table>", "head") for text in ("sgd", "(v)", "renyi")),
+    (r'<p style="width: 0.7em"><span class="math notranslate nohighlight">\(x\)</span>, and</p>', "mark on another line"),
+    ('<table><tr><td data-label="A = (1, -1)">1</td></tr></table>', "sign in a label"),
+    ('<table><tr><td data-label="2lVert BArVert">1</td></tr></table>', "sign in a label"),
+    ('<table><tr><td data-label="16">1</td></tr></table>', "number as a label"),
     *((OUTPUT.format(text), "output") for text in ("Array([0, 1], dtype=int32)", "(0.1, -3e-05)")),
 ]
 CODE_80 = '<div class="cell docutils container"><div class="cell_input docutils container">{}</div></div>'
@@ -150,6 +172,7 @@ ALLOWED = [
     f'<details class="sd-card"><summary>Solution</summary><div class="sd-card-body"><pre>{"x" * 80}</pre></div></details>',
     r'<div class="math notranslate nohighlight">\[x = 1\]</div>',
     "<table><tr><th>SGD</th><th>v = 1</th></tr></table>",
+    '<table><tr><td data-label="cross-entropy at x = −1">1</td></tr></table>',
     OUTPUT.format("rank 8: 0.5"),
     OUTPUT.format("0.5"),
 ]

@@ -7,7 +7,7 @@ import unicodedata
 
 from bs4 import BeautifulSoup
 from bs4.dammit import EntitySubstitution
-from bs4.element import Script
+from bs4.element import NavigableString, Script
 from bs4.formatter import HTMLFormatter
 
 from lorantk.disk import write_whole
@@ -18,6 +18,8 @@ PLAIN = ("n", "p", "w")
 DROPPED = (*PLAIN, "o")
 # TeX's names that are not those of Greek letters in Unicode; an accent is left out.
 SIGNS = {"times": "×", "top": "ᵀ", "to": "→", "lambda": "λ", "Lambda": "Λ", "varepsilon": "ε", "bar": "", "hat": ""}
+SIGNS |= {"lVert": "‖", "rVert": "‖"}
+FORMULA = re.compile(r"\\\((.*?)\\\)", re.DOTALL)
 # Equations, statements, references, symbols and terms, which a link to them shows in a tip.
 TARGETS = "div.math[id], div.proof[id], div.citation[id], tr[class^=row-][id], dl.glossary > dt[id]"
 TIP_LIMIT = 5000  # characters: a long statement, not a page
@@ -25,6 +27,13 @@ SIZE = re.compile(r'<svg[^>]*? width="(?P<width>[\d.]+)pt" height="(?P<height>[\
 SEARCH_FIELD = re.compile(r'(<button class="btn search-button-field search-button__button"[^>]*?) aria-label="[^"]*"')
 # A hyphen that stands for a minus: before a number, and not within a word, a date or an address; or between spaces.
 MINUS = re.compile(r"(?<![\w.:/)\]-])-(?=\d)|(?<=\s)-(?=\s)")
+# What belongs to a formula without a space between them.
+BEFORE = re.compile(r"[(\[“‘]+$")
+AFTER = re.compile(r"[.,;:!?)\]’”…-]+(?:s\b)?")
+# A cell with nothing but formulas and numbers, and titles of first columns that such cells need not repeat.
+VALUES = re.compile(r"(?:\\\(.+?\\\)|[\d\W])+", re.DOTALL)
+SELF_EVIDENT = ("", "symbol", "Symbol", "letter")
+POWER = re.compile(r" × (?=10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹])")
 VERBATIM = ("pre", "code", "script", "style", "template", "title")
 PIXELS = 96 / 72  # CSS pixels in a point
 
@@ -57,11 +66,16 @@ def sign(name):
         return name
 
 
-def plain_tex(tex):
+def plain_formula(tex):
     """A formula in plain text."""
-    words = re.sub(r"\\(bar|hat) ?|\\([A-Za-z]+)", lambda name: sign(name[1] or name[2]), tex)
-    words = re.sub(r"\\[()]|(?<!\\)[{}$]|(?<=\w)_(?=\w)", "", words).replace("^2", "²").replace("^", "")
+    words = re.sub(r"\\(bar|hat|[lr]Vert) ?|\\([A-Za-z]+)", lambda name: sign(name[1] or name[2]), tex)
+    words = re.sub(r"(?<!\\)[{}$]|(?<=\w)_(?=[\w{])", "", words).replace("^2", "²").replace("^", "").replace("-", "−")
     return re.sub(r"\\([{}])", r"\1", words)
+
+
+def plain_tex(text):
+    """Words whose formulas are in plain text, too."""
+    return FORMULA.sub(lambda formula: plain_formula(formula[1]), text)
 
 
 def lighten(page):
@@ -76,6 +90,30 @@ def set_minus_signs(page):
     for text in page.find_all(string=MINUS):
         if not text.find_parent(VERBATIM) and not text.find_parent(class_=("math", "sig")):
             text.replace_with(type(text)(MINUS.sub("−", text)))
+
+
+def keep_powers(page):
+    """Keep a number on the line of its power of ten."""
+    for text in page.find_all(string=POWER):
+        if not text.find_parent(VERBATIM):
+            text.replace_with(type(text)(POWER.sub("\u00a0×\u00a0", text)))
+
+
+def keep_together(page):
+    """Keep brackets and punctuation marks on the line of the formula that they touch; browsers part them."""
+    for formula in page.select("span.math"):
+        before, after = (
+            str(text) if type(text) is NavigableString else "" for text in (formula.previous_sibling, formula.next_sibling)
+        )
+        start, end = BEFORE.search(before), AFTER.match(after)
+        if start or end:
+            together = formula.wrap(page.new_tag("span", attrs={"class": "lorantk-together"}))
+            if start:
+                together.previous_sibling.replace_with(before[: start.start()])
+                together.insert(0, start[0])
+            if end:
+                together.next_sibling.replace_with(after[end.end() :])
+                together.append(end[0])
 
 
 def make_accessible(page):
@@ -102,13 +140,18 @@ def make_accessible(page):
 
 
 def label_cells(page):
-    """Give each cell of a table the title of its column as `data-label`, which phones show in front of the cell."""
+    """Give each cell of a table the title of its column as `data-label`, which phones show in front of the cell.
+
+    The first cell of a row needs none, as it says what the row is about, except where it has only values.
+    """
     for table in page.select("table.table:not(.dataframe)"):
         titles = [plain_tex(title.text) for title in table.select("th.head")]
         for row in table.select("tr"):
             cells = [cell for cell in row.find_all("td", recursive=False) if "lorantk-group" not in cell.get("class", ())]
             for cell, title in zip(cells, titles, strict=False):
                 cell["data-label"] = title
+            if cells and titles and titles[0] not in SELF_EVIDENT and VALUES.fullmatch(cells[0].text):
+                cells[0]["class"] = [*cells[0].get("class", ()), "lorantk-values"]
 
 
 def delay_drawings(page, folder):
@@ -175,6 +218,8 @@ def finish(folder):
     for name, page in pages.items():
         lighten(page)
         set_minus_signs(page)
+        keep_powers(page)
+        keep_together(page)
         make_accessible(page)
         label_cells(page)
         delay_drawings(page, paths[name].parent)

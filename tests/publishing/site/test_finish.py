@@ -8,9 +8,12 @@ from bs4 import BeautifulSoup
 from lorantk.publishing.site.finish import (
     delay_drawings,
     finish,
+    keep_powers,
+    keep_together,
     label_cells,
     lighten,
     make_accessible,
+    plain_formula,
     plain_tex,
     set_minus_signs,
     tip,
@@ -39,7 +42,10 @@ def test_code_keeps_its_text_and_its_colours():
 
 
 def test_formulas_have_a_plain_form():
-    assert plain_tex(r"M_\Delta") == "MΔ"
+    assert plain_formula(r"M_\Delta") == "MΔ"
+    assert plain_formula(r"n_{l-1}") == "nl−1"
+    assert plain_tex(r"fine-tuning at \(A = (1, -1)\)") == "fine-tuning at A = (1, −1)"
+    assert plain_tex(r"\(2\lVert BA\rVert\)") == "2‖BA‖"
     assert plain_tex(r"\(\omega = \eta_A/\eta_B\)") == "ω = ηA/ηB"
     assert plain_tex(r"\(\lambda\) and \(\varepsilon\)") == "λ and ε"
     assert plain_tex(r"\(\{4, 4\}\)") == "{4, 4}"
@@ -77,6 +83,26 @@ def test_keyboards_and_screen_readers_get_what_they_need(html, expected):
     assert made == wanted  # in whatever order attributes stand
 
 
+def test_marks_stay_beside_their_formula():
+    n, together = r'<span class="math">\(n\)</span>', '<span class="lorantk-together">{}</span>'
+    for before, formula, after in (
+        ("see ", f"{n}.", ""),
+        ("see ", f"({n}),", " so"),
+        ("", f"{n}-", "fold"),
+        ("of ", f"{n}’s", " size"),
+    ):
+        assert changed(keep_together, f"<p>{before}{formula}{after}</p>") == f"<p>{before}{together.format(formula)}{after}</p>"
+    for text in (f"<p>see {n} and <b>({n}</b></p>", f"<p>{n}<code>.</code></p>"):
+        page = changed(keep_together, text)
+        assert BeautifulSoup(page, "html.parser").text == BeautifulSoup(text, "html.parser").text
+    assert changed(keep_together, f"<p>of {n} or {n}</p>") == f"<p>of {n} or {n}</p>"
+
+
+def test_a_number_stays_beside_its_power_of_ten():
+    text = "<p>{0} and 8 × 10 pixels</p><pre>6 × 10⁻⁸</pre>"
+    assert changed(keep_powers, text.format("6 × 10⁻⁸")) == text.format("6\u00a0×\u00a010⁻⁸")
+
+
 def test_cells_of_a_table_know_the_title_of_their_column():
     titles = r'<th class="head"><p>Statement</p></th><th class="head"><p>of \(\sigma^2\)</p></th>'
     head = f'<thead><tr class="row-odd">{titles}</tr></thead>'
@@ -87,6 +113,14 @@ def test_cells_of_a_table_know_the_title_of_their_column():
         assert f'{group}<tr><td data-label="Statement"><p>a</p></td><td class="x" data-label="of σ²"><p>b</p></td></tr>' in page
         assert page.endswith(row)
     assert "data-label" not in changed(label_cells, f'<table border="1" class="dataframe table">{head}{row}</table>')
+    for title, cell, alone in (
+        ("A", r"\(\frac35\)", True),
+        ("r", "8", True),
+        ("symbol", r"\(r\)", False),
+        ("A", r"\(r\) and s", False),
+    ):
+        table = f'<table class="table"><tr><th class="head">{title}</th></tr><tr><td>{cell}</td></tr></table>'
+        assert ('class="lorantk-values"' in changed(label_cells, table)) == alone
 
 
 def test_a_tip_has_no_links_and_no_names_of_its_own():
@@ -109,7 +143,7 @@ def test_references_to_other_pages_come_with_what_they_refer_to(tmp_path):
     finish(tmp_path)
     page = (tmp_path / "index.html").read_text()
     assert page.count("<template") == 1
-    shown = tip(BeautifulSoup(THEOREM, "html.parser").div)
+    shown = tip(BeautifulSoup(changed(keep_together, THEOREM), "html.parser").div)
     assert f'<template data-tip="book/one.html#thm-x">{shown}</template></body>' in page
     assert "<template" not in (tmp_path / "book/one.html").read_text()
 

@@ -16,7 +16,7 @@ from sphinx.util.osutil import relative_uri
 
 from lorantk.publishing.json_files import CLAIMS_FILE, FIGURES_FILE, read_list
 from lorantk.publishing.site import citation, linked_data
-from lorantk.publishing.site.finish import plain_tex
+from lorantk.publishing.site.finish import plain_formula
 from lorantk.publishing.site.outline import chapter_topic
 from lorantk.publishing.site.sphinx_ext.pieces import within
 from lorantk.publishing.site.sphinx_ext.works import CITATION, works
@@ -33,7 +33,7 @@ def plain_text(node):
         tex = ROOT.sub(lambda root: f"√({root[1]})" if root[1] else f"√{root[2]}", node.astext())
         for name, sign in SIGNS.items():
             tex = re.sub(re.escape(name) + r"(?![A-Za-z])", sign, tex)
-        return plain_tex(tex)
+        return plain_formula(tex)
     if isinstance(node, nodes.Text):
         return node.astext()
     return "".join(map(plain_text, node.children))
