@@ -280,7 +280,7 @@ class Chapter:
         figures.check_name(name)
         if name in self._figures:
             raise FigureError(f"expected a figure id that this chapter has not used, got {name!r} again")
-        contents = figures.render(name, figure, data)
+        contents = figures.render(name, figure, data, tiny=self._parameters["profile"] == "smoke")
         plt.close(figure)
         files = figures.file_names(name)
         for extension, file in files.items():

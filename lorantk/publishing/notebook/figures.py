@@ -20,6 +20,7 @@ LONG = re.compile(rb"\d+\.\d{3,}")
 # Markers that stand for points; the others are the caps of error bars.
 MARKS = set("ov^<>8s*pPhH+xXdD.")
 SURFACE = 10  # square pixels: a thinner surface cannot be seen
+EDGE = 2  # pixels of a PNG
 NOTHING = ("None", "none", " ", "", None)  # no marker, or no line
 # White space that is not needed: between two elements, and around the letters of a path.
 BETWEEN = re.compile(rb"(?<=>)\s+(?=<)")
@@ -199,8 +200,28 @@ def undrawn_keys(figure):
     return found
 
 
-def render(name, figure, data):
+def cut_off(png):
+    """Whether something is drawn at the edge of a drawing, which cuts it off or nearly does."""
+    import numpy as np
+    from PIL import Image
+
+    ink = np.asarray(Image.open(io.BytesIO(png)).convert("L")) < 200
+    return bool(ink[:EDGE].any() or ink[-EDGE:].any() or ink[:, :EDGE].any() or ink[:, -EDGE:].any())
+
+
+def render(name, figure, data, *, tiny=False):
     """All files of a figure.
+
+    Parameters
+    ----------
+    name : str
+        The figure's id.
+    figure : matplotlib.figure.Figure
+        The drawing.
+    data : mapping or DataFrame
+        What is plotted, see `columns`.
+    tiny : bool
+        Whether the sizes are so small that a series may be empty; then the legends are not checked.
 
     Returns
     -------
@@ -211,7 +232,7 @@ def render(name, figure, data):
     ------
     FigureError
         If the data do not fit (see `columns`), the figure is wider than the text column, a marker lies outside its frame, a
-        legend explains what is not drawn, or the SVG is too large for a page.
+        legend explains what is not drawn, something is cut off at the edge, or the SVG is too large for a page.
     """
     width = figure.get_size_inches()[0]
     if width > style.WIDTH + 1e-9:
@@ -223,7 +244,7 @@ def render(name, figure, data):
             f"expected every marked point of figure {name!r} inside its frame, got {count} outside: widen the limits, or draw "
             "only what is meant to be seen"
         )
-    if words := undrawn_keys(figure):
+    if words := [] if tiny else undrawn_keys(figure):
         raise FigureError(
             f"expected in the legend of figure {name!r} only what is drawn, got {words}: leave these out, or draw what they "
             "name so that it can be seen"
@@ -231,6 +252,10 @@ def render(name, figure, data):
     for _, art, *_ in marked(figure):
         art.set(clip_on=False, in_layout=False)  # a marker on the frame is drawn whole, and moves no frame
     contents |= {extension: drawing_bytes(name, figure, extension) for extension in ("svg", "pdf", "png")}
+    if cut_off(contents["png"]):
+        raise FigureError(
+            f"expected figure {name!r} to end before its edge, got ink there: shorten the title or label that reaches it"
+        )
     if len(contents["svg"]) > SVG_LIMIT:
         raise FigureError(
             f"expected an SVG of at most {SVG_LIMIT} bytes for figure {name!r}, got {len(contents['svg'])}: "

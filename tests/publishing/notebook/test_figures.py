@@ -209,7 +209,16 @@ def test_a_legend_that_explains_what_is_not_drawn_is_refused(draw, words):
         message = f"expected in the legend of figure 'nsd-line' only what is drawn, got {words}"
         with pytest.raises(FigureError, match=re.escape(message)):
             figures.render("nsd-line", figure, DATA)
+        figures.render("nsd-line", figure, DATA, tiny=True)
     else:
+        figures.render("nsd-line", figure, DATA)
+    plt.close(figure)
+
+
+def test_a_figure_whose_title_is_cut_off_is_refused():
+    figure = drawing()
+    figure.axes[0].set_title("a title that is far too long for the figure " * 3)
+    with pytest.raises(FigureError, match="figure 'nsd-line' to end before its edge"):
         figures.render("nsd-line", figure, DATA)
     plt.close(figure)
 
