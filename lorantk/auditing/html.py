@@ -1,5 +1,6 @@
 """Render the report as a self-contained page, and as the fragment that a notebook shows."""
 
+import re
 from html import escape
 
 from lorantk.auditing.drawings import spectrum, values
@@ -11,19 +12,28 @@ STYLE = """
 .lorantk-audit table{border-collapse:collapse;margin:1em 0;display:block;overflow-x:auto}
 .lorantk-audit td,.lorantk-audit th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}
 .lorantk-audit td:first-child,.lorantk-audit th:first-child{text-align:left}
-.lorantk-audit .words td{text-align:left;vertical-align:top;overflow-wrap:anywhere}
+.lorantk-audit .words td{text-align:left;vertical-align:top}
 .lorantk-audit .yes{color:#00664a;font-weight:600}.lorantk-audit .no{color:#a33c00;font-weight:600}
 .lorantk-audit .undecided{color:#666;font-weight:600}
 .lorantk-audit h1,.lorantk-audit p{overflow-wrap:anywhere}
 .lorantk-audit figure{margin:1em 0}.lorantk-audit figcaption{color:#444}.lorantk-audit svg{max-width:100%;height:auto}
 """
+# The dots in names of modules, and not those in numbers.
+DOT = re.compile(r"(?<=\w)\.(?=[a-z_]|\d+\.[a-z])")
 
 
 def _table(head, lines, kind="") -> str:
     top = "<tr>" + "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in head) + "</tr>" if head else ""
-    body = "".join("<tr>" + "".join(f"<td{_class(cell)}>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    body = "".join(
+        "<tr>" + "".join(f"<td{_class(cell)}>{_breakable(cell, kind)}</td>" for cell in line) + "</tr>" for line in lines
+    )
     # A table wider than the page scrolls, and whatever scrolls must be reachable by keyboard.
     return f"<table class='{kind}' tabindex='0'>{top}{body}</table>"
+
+
+def _breakable(cell: str, kind: str) -> str:
+    """Return the text of a cell; among words, a long name may go on in the next line after a dot."""
+    return DOT.sub(".<wbr/>", escape(cell)) if kind == "words" else escape(cell)
 
 
 def _class(cell: str) -> str:

@@ -4,6 +4,7 @@ import importlib.resources
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -171,3 +172,11 @@ def test_the_page_answers_before_it_shows_figures(tmp_path):
     report = audit_adapter(mixed(tmp_path))
     text = page(report)
     assert text.index(escape(verdict(report))) < text.index("<svg") < text.index("<th ")
+
+
+def test_long_names_among_words_may_break_after_a_dot_and_numbers_may_not(tmp_path):
+    text = page(audit_adapter(mixed(tmp_path)))
+    words = "".join(re.findall(r"<table class='words'.*?</table>", text))
+    assert re.search(r"[a-z]\.<wbr/>[a-z0-9]", words)
+    assert not re.search(r"\d\.<wbr/>\d+(?!\.)", words)
+    assert "<wbr/>" not in re.sub(r"<table class='words'.*?</table>", "", text)
