@@ -71,7 +71,8 @@ CUT = """() => {
 }"""
 
 # Punctuation that stands on another line than the formula before it.
-PARTED = """() => [...document.querySelectorAll('article span.math')].filter(node => node.checkVisibility()).flatMap(node => {
+PARTED = """() => [...document.querySelectorAll('article :is(span.math, a.lorantk-symbol)')].flatMap(node => {
+    if (!node.checkVisibility()) return [];
     const next = node.nextSibling;
     if (next?.nodeType !== Node.TEXT_NODE || !/^[.,;:!?)\\]’”…-]/.test(next.data)) return [];
     const range = document.createRange();

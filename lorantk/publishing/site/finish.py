@@ -101,7 +101,7 @@ def keep_powers(page):
 
 def keep_together(page):
     """Keep brackets and punctuation marks on the line of the formula that they touch; browsers part them."""
-    for formula in page.select("span.math"):
+    for formula in page.select("span.math, a.lorantk-symbol"):
         before, after = (
             str(text) if type(text) is NavigableString else "" for text in (formula.previous_sibling, formula.next_sibling)
         )

@@ -90,6 +90,7 @@ def test_marks_stay_beside_their_formula():
         ("see ", f"({n}),", " so"),
         ("", f"{n}-", "fold"),
         ("of ", f"{n}’s", " size"),
+        ("by ", f'<a class="lorantk-symbol">{n}</a>.', ""),
     ):
         assert changed(keep_together, f"<p>{before}{formula}{after}</p>") == f"<p>{before}{together.format(formula)}{after}</p>"
     for text in (f"<p>see {n} and <b>({n}</b></p>", f"<p>{n}<code>.</code></p>"):
