@@ -12,7 +12,7 @@ import pytest
 from tiny_book import figure_words, verdict_words
 from tiny_tree import notebook, run, start
 
-from lorantk.publishing.notebook.execute import find_notebook
+from lorantk.publishing.notebook.execute import find_notebook, main
 from lorantk.publishing.notebook.normalise import normalised
 
 EXECUTE = "publishing.notebook.execute"
@@ -40,19 +40,29 @@ def printed(tree, path):
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
-def test_parameters_reach_the_notebook(tree):
-    status, out, err = run(tree, EXECUTE, "works", "-p", "seed=7 profile=smoke")
+REACHED = """from ipykernel.connect import get_connection_info
+how = get_connection_info(unpack=True)
+print(how["transport"], how["ip"])"""
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """A folder with a notebook that was executed with other parameters on one thread, and what the command gave."""
+    tree = tmp_path_factory.mktemp("executed")
+    (tree / "notebooks").mkdir()
+    nbformat.write(notebook("print(profile, seed)", REACHED), tree / "notebooks/01_works.ipynb")
+    return tree, run(tree, EXECUTE, "works", "--threads", "1", "-p", "seed=7 profile=smoke")
+
+
+def test_parameters_reach_the_notebook(executed):
+    tree, (status, out, err) = executed
     assert (status, err) == (0, "")
     assert out.splitlines()[-1].endswith("-> _build/interactive/01_works.ipynb")
-    assert printed(tree, "interactive/01_works.ipynb") == "smoke 7\n"
+    assert printed(tree, "interactive/01_works.ipynb").startswith("smoke 7\n")
 
 
-def test_the_kernel_is_reached_through_files_instead_of_ports(tree):
-    source = "from ipykernel.connect import get_connection_info\nhow = get_connection_info(unpack=True)\n"
-    source += "print(how['transport'], how['ip'])"
-    nbformat.write(notebook(source), tree / "notebooks/04_reached.ipynb")
-    assert run(tree, EXECUTE, "reached")[0] == 0
-    transport, place = printed(tree, "interactive/04_reached.ipynb").split()
+def test_the_kernel_is_reached_through_files_instead_of_ports(executed):
+    transport, place = printed(executed[0], "interactive/01_works.ipynb").splitlines()[-1].split()
     assert transport == "ipc"
     assert not Path(place).parent.exists()
 
@@ -108,9 +118,8 @@ def test_words_that_are_missing_fail_the_notebook(tree):
     assert results(tree) == ["failed/04_records.ipynb"]
 
 
-def test_how_a_run_went_is_kept_with_its_records(tree):
-    assert run(tree, EXECUTE, "01_works", "--into", "executed", "--threads", "1", "-p", "profile=smoke")[0] == 0
-    how = json.loads((tree / "_build/executed/runs/01_works.json").read_text())
+def test_how_a_run_went_is_kept_with_its_records(executed):
+    how = json.loads((executed[0] / "_build/interactive/runs/01_works.json").read_text())
     assert how.keys() == {"profile", "seconds", "peak_bytes", "threads", "device", "versions"}
     assert (how["profile"], how["threads"]) == ("smoke", 1)
     assert 0 < how["seconds"] < 300
@@ -136,10 +145,10 @@ def test_a_notebook_is_found_by_file_number_or_topic(tmp_path, monkeypatch, name
         (("nothing",), "expected a notebook (01_works, 02_fails, 03_slow), got 'nothing'"),
     ],
 )
-def test_wrong_usage_changes_nothing(tree, arguments, message):
-    status, out, err = run(tree, EXECUTE, *arguments)
-    assert (status, out) == (2, "")
-    assert err == f"lorantk.publishing.notebook.execute: {arguments[0]}: {message}\n"
+def test_wrong_usage_changes_nothing(tree, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tree)
+    assert main(arguments) == 2
+    assert capsys.readouterr() == ("", f"lorantk.publishing.notebook.execute: {arguments[0]}: {message}\n")
     assert not (tree / "_build").exists()
 
 
@@ -158,17 +167,17 @@ def test_failure_names_notebook_cell_and_error_and_keeps_the_part(tree):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("import warnings; warnings.warn('a number was guessed')", "UserWarning: a number was guessed"),
+        ("import warnings\nwarnings.warn('careful')", "code-2:2: UserWarning: careful\n  warnings.warn('careful')"),
         ("import sys; print('careful', file=sys.stderr)", "careful"),
         ("import logging; logging.warning('take care')", "WARNING:root:take care"),
     ],
     ids=["warning", "standard error", "log"],
 )
-def test_a_warning_fails_with_notebook_and_cell(tree, source, words):
+def test_a_warning_fails_with_notebook_and_cell_and_no_process(tree, source, words):
     nbformat.write(notebook("print('fine')", source, "print('after')"), tree / "notebooks/04_warns.ipynb")
     status, out, _ = run(tree, EXECUTE, "warns", "--into", "executed")
     assert status == 1
-    for part in ("FAILED notebooks/04_warns.ipynb", "'code-2'", words, "_build/failed/04_warns.ipynb"):
+    for part in ("FAILED notebooks/04_warns.ipynb", f"of id 'code-2': {words}\n", "_build/failed/04_warns.ipynb"):
         assert part in out
     assert "code-1" not in out
     assert results(tree) == ["failed/04_warns.ipynb"]
@@ -223,14 +232,6 @@ def test_styled_tables_have_the_same_name_in_every_run():
     assert data["text/plain"] == "<pandas.io.formats.style.Styler object>"
     html = data["text/html"]
     assert html.count("T_code-1-0") == one.cells[2].outputs[0].data["text/html"].count("T_")
-
-
-def test_a_warning_fails_and_names_its_cell_and_no_process(tree):
-    nbformat.write(notebook("import warnings\nwarnings.warn('careful')"), tree / "notebooks/05_warns.ipynb")
-    status, out, _ = run(tree, EXECUTE, "warns")
-    assert status == 1
-    assert "in the code cell of id 'code-1': code-1:2: UserWarning: careful" in out
-    assert printed(tree, "failed/05_warns.ipynb") == "code-1:2: UserWarning: careful\n  warnings.warn('careful')\n"
 
 
 def test_a_figure_shows_once_although_it_is_drawn_and_recorded_in_two_cells(tree):
