@@ -63,7 +63,8 @@ def start(tree, module, *arguments, surroundings=None, through=(), **options):
     Variables in `surroundings` that are None are unset; `through` is a command that runs other commands.
     """
     places = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": places} | (surroundings or {})
+    # Without compiled files, each of the many processes of a build would compile the package again.
+    environment = os.environ | {"PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": None} | (surroundings or {})
     environment = {name: value for name, value in environment.items() if value is not None}
     command = [*through, sys.executable, "-m", f"lorantk.{module}", *arguments]
     return subprocess.Popen(
