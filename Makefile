@@ -36,7 +36,7 @@ book: $(READY) ## Execute what changed and build the site: _build/site/index.htm
 	@$(RUN) -m lorantk.publishing.graph.build book --cores $(CORES) --profile $(PROFILE) --only "$(N)" $(addprefix --threads=,$(THREADS))
 
 test: lint ## Run the style checks and every test
-	@$(RUN) -m pytest $(addprefix --ignore=tests/,site peft faults) --numprocesses $(CORES) --dist loadfile
+	@$(RUN) -m pytest $(addprefix --ignore=tests/,site peft faults notebooks) --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 smoke: $(READY) ## Execute every notebook with tiny sizes into _build/smoke (never published)
 	@$(RUN) -m lorantk.publishing.graph.build smoke --cores $(CORES)
