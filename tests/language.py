@@ -30,6 +30,15 @@ def _train(architecture, trained, frozen, rate, ids, lengths, labels):
     return losses, trained
 
 
+def hidden_difference(network, reference):
+    """The relative difference of the hidden states of a model from the arrays in a folder."""
+    kept = safetensors.numpy.load_file(reference / "reference.safetensors")
+    mask = np.arange(kept["ids"].shape[1]) < kept["lengths"][:, None]
+    linear = partial(bert.plain, {name: jnp.asarray(array) for name, array in network.parameters.items()})
+    hidden = bert.encode(linear, network.architecture, jnp.asarray(kept["ids"]), jnp.asarray(mask))
+    return relative(np.asarray(hidden)[mask], kept["hidden"][mask])
+
+
 def differences(model, reference):
     """Relative differences by name: a model in a folder, against the arrays and losses in another."""
     network = bert.read(model)
@@ -37,7 +46,6 @@ def differences(model, reference):
     kept = safetensors.numpy.load_file(reference / "reference.safetensors")
     about = json.loads((reference / "reference.json").read_text())
     ids, lengths, labels = jnp.asarray(kept["ids"]), jnp.asarray(kept["lengths"]), jnp.asarray(about["labels"])
-    mask = np.arange(ids.shape[1]) < kept["lengths"][:, None]
     head = {f"classifier.{part}": jnp.asarray(kept[f"head.{part}"]) for part in ("weight", "bias")}
 
     def part(prefix):
@@ -53,12 +61,11 @@ def differences(model, reference):
         return max(relative(found[name], array) for name, array in expected.items())
 
     whole = parameters | head
-    hidden = bert.encode(partial(bert.plain, whole), architecture, ids, jnp.asarray(mask))
     factors = {name: jnp.asarray(array) for name, array in part("start.").items()}
     frozen = parameters | {"scale": jnp.float32(about["scale"])}
     adapted = factors | head
     found = {
-        "hidden": relative(np.asarray(hidden)[mask], kept["hidden"][mask]),
+        "hidden": hidden_difference(network, reference),
         "logits": relative(finetune.logits(architecture, whole, ids, lengths), kept["logits"]),
         "gradients": worst(jax.grad(loss)(whole, {}), part("gradient.")),
         "adapted logits": relative(finetune.logits(architecture, frozen | adapted, ids, lengths), kept["adapted"]),

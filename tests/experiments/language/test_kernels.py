@@ -1,5 +1,7 @@
 """Kernels of a tiny BERT in double precision, against automatic differentiation of every parameter."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,14 +33,18 @@ def parameters(model):
     return {name: jnp.asarray(array, float) for name, array in (model.parameters | head).items()}
 
 
+@partial(jax.jit, static_argnums=0)
+@partial(jax.jacrev, argnums=1)
+def jacobian(architecture, trained, frozen, ids, lengths):
+    """The Jacobian of the difference of the logits, by array that trains."""
+    outputs = finetune.logits(architecture, frozen | trained, ids, lengths)
+    return outputs[:, 1] - outputs[:, 0]
+
+
 def by_autodiff(architecture, trained, frozen, tokens):
     """The kernel of the difference of the logits, from its whole Jacobian."""
-
-    def f(trained):
-        outputs = finetune.logits(architecture, frozen | trained, jnp.asarray(tokens.ids), jnp.asarray(tokens.lengths))
-        return outputs[:, 1] - outputs[:, 0]
-
-    rows = [leaf.reshape(len(tokens.ids), -1) for leaf in jax.tree.leaves(jax.jit(jax.jacrev(f))(trained))]
+    J = jacobian(architecture, trained, frozen, jnp.asarray(tokens.ids), jnp.asarray(tokens.lengths))
+    rows = [leaf.reshape(len(tokens.ids), -1) for leaf in jax.tree.leaves(J)]
     return sum(J @ J.T for J in rows)
 
 
