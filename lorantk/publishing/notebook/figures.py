@@ -142,17 +142,19 @@ def hidden_points(figure):
 def looks(art):
     """How an artist looks: triples of a colour, a kind, and for a line or its markers their style."""
     from matplotlib.collections import LineCollection, PathCollection
-    from matplotlib.colors import to_rgba_array
+    from matplotlib.colors import same_color, to_rgba, to_rgba_array
     from matplotlib.lines import Line2D
 
     if isinstance(art, Line2D):
-        parts = [(art.get_markeredgecolor(), "marker", art.get_marker()), (art.get_color(), "line", art.get_linestyle())]
+        edge, face = art.get_markeredgecolor(), art.get_markerfacecolor()
+        marker = face if same_color(edge, "none") else edge
+        parts = [(marker, "marker", art.get_marker()), (art.get_color(), "line", art.get_linestyle())]
         parts = [part for part in parts if part[-1] not in NOTHING]
     else:
         kind = {PathCollection: "marker", LineCollection: "line"}.get(type(art), "surface")
         parts = [(color, kind, None) for colors in (art.get_facecolor(), art.get_edgecolor()) for color in to_rgba_array(colors)]
-    shades = [(to_rgba_array(color)[0], *rest) for color, *rest in parts]
-    return {(tuple(shade[:3].round(3).tolist()), *rest) for shade, *rest in shades if shade[3]}
+    shades = [(to_rgba(color), *rest) for color, *rest in parts]
+    return {(tuple(round(part, 3) for part in shade[:3]), *rest) for shade, *rest in shades if shade[3]}
 
 
 def is_drawn(axes, art):

@@ -178,6 +178,14 @@ def with_a_flat_surface():
     return figure
 
 
+def without_edges():
+    """Squares that are all face, and a key for dots beside theirs."""
+    figure, axes = plt.subplots()
+    axes.plot([1, 2], [1, 2], "s", color="C1", markeredgecolor="none", label="squares")
+    axes.legend(handles=[*axes.lines, dots("dots", "C1")])
+    return figure
+
+
 def of_the_figure():
     figure = points()
     figure.legend(handles=[dots("points", "C0"), key("lines", "C0")])
@@ -198,6 +206,7 @@ def of_the_figure():
         (with_empty_series, ["nothing"]),
         (with_a_line_out_of_sight, ["above"]),
         (with_a_flat_surface, ["rest"]),
+        (without_edges, ["dots"]),
         (of_the_figure, ["lines"]),
         (with_bars, []),
         (drawing, []),
