@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 MINUTE = 250  # words
 # Each question: the links to click, one after the other, and a pattern of the answer.
 FINE_TUNER = {
-    "Is LoRA easier to poison than full fine-tuning?": ([], r"LoRA lost \d.* points more accuracy to flipped labels"),
+    "Is LoRA easier to poison than full fine-tuning?": ([], r"lost \d.* points more accuracy to flipped labels with LoRA"),
     "Which rank should I choose?": (["book/fine_tuning.html"], r"Rank Choose it for accuracy"),
     "Which setting protects against a backdoor?": (["book/fine_tuning.html"], "do not count on any of these settings"),
     "Do the theorems apply to the adapter that I saved?": (
