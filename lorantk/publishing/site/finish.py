@@ -27,11 +27,9 @@ SIZE = re.compile(r'<svg[^>]*? width="(?P<width>[\d.]+)pt" height="(?P<height>[\
 SEARCH_FIELD = re.compile(r'(<button class="btn search-button-field search-button__button"[^>]*?) aria-label="[^"]*"')
 # A hyphen that stands for a minus: before a number, and not within a word, a date or an address; or between spaces.
 MINUS = re.compile(r"(?<![\w.:/)\]-])-(?=\d)|(?<=\s)-(?=\s)")
-# What belongs to a formula without a space between them, and the longest formula, in characters, that is kept beside it: a longer
-# one must be free to break, or it widens a table.
+# What belongs to a formula without a space between them.
 BEFORE = re.compile(r"[(\[“‘]+$")
 AFTER = re.compile(r"[.,;:!?)\]’”…-]+(?:s\b)?")
-LONG = 40
 # A cell with nothing but formulas and numbers, and titles of first columns that such cells need not repeat.
 VALUES = re.compile(r"(?:\\\(.+?\\\)|[\d\W])+", re.DOTALL)
 SELF_EVIDENT = ("", "symbol", "Symbol", "letter")
@@ -108,7 +106,7 @@ def keep_together(page):
             str(text) if type(text) is NavigableString else "" for text in (formula.previous_sibling, formula.next_sibling)
         )
         start, end = BEFORE.search(before), AFTER.match(after)
-        if (start or end) and len(formula.text) <= LONG:
+        if start or end:
             together = formula.wrap(page.new_tag("span", attrs={"class": "lorantk-together"}))
             if start:
                 together.previous_sibling.replace_with(before[: start.start()])
