@@ -31,6 +31,7 @@ def write_npz(path, values, seconds):
 def builds(tmp_path, monkeypatch):
     """Two equal builds of a book with one chapter; they differ only where they may."""
     monkeypatch.setattr(figures, "drawing_bytes", lambda name, figure, extension, dpi=0: f"{name}{extension}".encode())
+    monkeypatch.setattr(figures, "cut_off", lambda png: False)  # such a drawing is no image
     first, second = tmp_path / "first", tmp_path / "second"
     write_notebook(first, "30_nsd", ("nsd",), judge_nsd, NSD)
     collect(first)

@@ -16,6 +16,7 @@ from lorantk.publishing.notebook.claims import CLAIMS
 def quick_drawings(monkeypatch):
     """Replace the drawings; the contents of the files do not matter here."""
     monkeypatch.setattr(figures, "drawing_bytes", lambda name, figure, extension, dpi=0: f"{name}{extension}".encode())
+    monkeypatch.setattr(figures, "cut_off", lambda png: False)  # such a drawing is no image
 
 
 @pytest.fixture
