@@ -22,13 +22,16 @@ EXECUTED = ["_build/{into}/{stem}.ipynb", "_build/{into}/records/{stem}", "_buil
 LISTS = ["_build/claims.json", "_build/figures/index.json", "_build/figures/durations.json"]
 # What a chapter reads besides the package and the sweeps.
 SERIES, TRADE_OFF = ([f"lorantk/experiments/digits/{name}.csv"] for name in ("series", "trade_off"))
+REPORTED = [f"lorantk/experiments/{name}" for name in ("reported.json", "reported_runs.csv")]
 MADE = {
-    **dict.fromkeys(("30_untargeted", "31_backdoors", "32_rank", "33_variance", "37_practice"), SERIES),
-    "38_verdicts": SERIES + TRADE_OFF,
+    **dict.fromkeys(("31_backdoors", "32_rank", "33_variance", "37_practice"), SERIES),
+    "15_code": REPORTED,
+    "30_untargeted": SERIES + REPORTED,
+    "38_verdicts": SERIES + TRADE_OFF + REPORTED,
     "44_kernel_to_training": [*TRADE_OFF, "lorantk/experiments/digits/frozen_grid.csv"],
     "39_who_is_right": [*SERIES, *(str(path) for path in files("lorantk/experiments/disputes") if path.suffix == ".csv")],
     "40_cost": [str(path) for path in files("benchmarks/results")],
-    "45_language_findings": [*SERIES, *(str(path) for path in files("expected/language"))],
+    "45_language_findings": [*SERIES, *REPORTED, *(str(path) for path in files("expected/language"))],
     "50_audit": [str(path) for path in files("expected/adapters", "book/conformance")],
 }
 PROFILE = {"executed": config.get("profile", "default"), "smoke": "smoke"}
