@@ -115,7 +115,9 @@ def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
     for (quantity, parts), line in zip(SAYS.items(), axes, strict=True):
         for axis, (name, effects) in zip(line, systems.items(), strict=True):
             known = {effect.part for effect in effects}
-            for y, (part, words) in ((y, both) for y, both in enumerate(parts.items()) if both[0] in known):
+            for y, (part, words) in enumerate(parts.items()):
+                if part not in known:
+                    continue
                 for protocol, width, shift in ((PRIMARY, 5, 0), ("iv", 1.4, 0.26)):
                     judged = pooled(part, effects, protocol=protocol)
                     draw_judgement(axis, y + shift, judged, width=width)
