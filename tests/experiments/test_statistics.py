@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lorantk.experiments.common.statistics import change, paired_interval, pseudo_values
+from lorantk.experiments.common.statistics import change, interval_text, paired_interval, pseudo_values
 
 RNG = np.random.default_rng(0)
 
@@ -23,6 +23,21 @@ def test_an_interval_in_points():
     assert interval.half_width == pytest.approx(interval.high - interval.mean)
     assert interval.points() == f"1.0 [−{100 * (interval.half_width - 0.01):.1f}, {100 * interval.high:.1f}]"
     assert interval.points(0).startswith("1 [−")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "digits", "text"),
+    [
+        ((-0.04, -5.2, 5.2), 1, "0.0 [−5.2, 5.2]"),
+        ((-0.624, -1.24, -0.0031), 2, "−0.62 [−1.24, −0.003]"),
+        ((6.2, 0.04, 12.4), 1, "6.2 [0.04, 12.4]"),
+        ((0.4, -0.4, 1.2), 0, "0 [−0.4, 1]"),
+        ((1.0, 0.0, 2.0), 1, "1.0 [0.0, 2.0]"),
+        ((0.0, -1e-17, 1e-17), 1, "0.0 [0.0, 0.0]"),
+    ],
+)
+def test_an_interval_shows_on_which_side_of_zero_its_ends_lie(numbers, digits, text):
+    assert interval_text(*numbers, digits) == text
 
 
 def test_a_correction_is_a_higher_confidence_of_each():

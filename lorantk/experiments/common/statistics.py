@@ -23,10 +23,23 @@ class Interval(NamedTuple):
 
     def points(self, digits: int = 1) -> str:
         """Mean and interval in points (hundredths), as text: ``1.2 [−0.3, 2.7]``; a dash if there are no seeds."""
-        if not self.count:
-            return "–"
-        mean, low, high = (f"{100 * number:.{digits}f}".replace("-", "−") for number in self[:3])
-        return f"{mean} [{low}, {high}]"
+        return interval_text(*(100 * number for number in self[:3]), digits) if self.count else "–"
+
+
+def interval_text(mean: float, low: float, high: float, digits: int) -> str:
+    """Return a mean and its interval as text: ``1.2 [−0.3, 2.7]``.
+
+    The side of zero on which an end lies decides verdicts. An end that would read as zero has up to two digits more:
+    ``−0.6 [−1.2, −0.003]``.
+    """
+    mean, low, high = (text.replace("-", "−") for text in (f"{mean:z.{digits}f}", _end(low, digits), _end(high, digits)))
+    return f"{mean} [{low}, {high}]"
+
+
+def _end(number: float, digits: int) -> str:
+    """An end of an interval, with enough digits to show on which side of zero it lies."""
+    texts = (f"{number:z.{digits + more}f}" for more in range(3))
+    return next((text for text in texts if float(text)), f"{0:.{digits}f}")
 
 
 def paired_interval(differences: Float[np.ndarray, " seeds"], *, comparisons: int = 1, confidence: float = 0.95) -> Interval:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lorantk.experiments.common.equivalence import CONFIRMED, CONTRADICTED, NEGLIGIBLE, outcome
-from lorantk.experiments.common.statistics import Interval, paired_interval
+from lorantk.experiments.common.statistics import Interval, interval_text, paired_interval
 
 COMPARISONS = 11  # primary intervals of the plan: five estimates and six variants
 TIE = 0.02  # a difference of accuracy up to which variants are said to tie
@@ -35,8 +35,7 @@ class Estimate(NamedTuple):
 
     def words(self, *, unit: float = 1.0, digits: int = 2) -> str:
         """Return mean and interval in units as text: ``1.20 [−0.30, 2.70]``."""
-        mean, low, high = (f"{number / unit:.{digits}f}".replace("-", "−") for number in self[:3])
-        return f"{mean} [{low}, {high}]"
+        return interval_text(*(number / unit for number in self[:3]), digits)
 
 
 def paired(differences: Float[np.ndarray, " seeds"], smallest: float, *, comparisons: int = COMPARISONS) -> Estimate:

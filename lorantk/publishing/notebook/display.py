@@ -1,6 +1,7 @@
 """Show results in the running notebook, and write numbers as in print."""
 
 import base64
+import re
 from html import escape
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -8,8 +9,13 @@ WIDTH = 650  # pixels: a figure in a notebook, as wide as the text column
 
 
 def _parts(value, spec):
-    """`value` formatted by `spec`, and the power of ten that follows, or None where there is none or it is one."""
+    """`value` formatted by `spec`, and the power of ten that follows, or None where there is none or it is one.
+
+    What reads as zero has no sign.
+    """
     text = format(value, spec)
+    if not isinstance(value, str):
+        text = re.sub(r"^-(?=[0.,]+%?$)", "", text)
     mantissa, _, exponent = text.partition("e")
     if isinstance(value, str) or not exponent.lstrip("+-").isdigit():
         return text, None

@@ -20,6 +20,11 @@ from lorantk.publishing.notebook.display import number_tex, number_text
         ("PEFT's default", "", "PEFT's default", "PEFT's default"),
         ("stage2", "", "stage2", "stage2"),
         (0.125, ".0%", "12%", r"12\%"),
+        (-0.04, ".1f", "0.0", "0.0"),
+        (-0.001, ".0%", "0%", r"0\%"),
+        (-0.06, ".1f", "-0.1", "-0.1"),
+        (float("-inf"), ".1f", "-inf", "-inf"),
+        ("-0.0", "", "-0.0", "-0.0"),
     ],
 )
 def test_numbers_read_well_in_text_and_in_formulas(value, spec, text, tex):
