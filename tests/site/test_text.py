@@ -2,11 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 WIDTHS = (1366, 1920)
-PHONE, PAPER = 390, 700  # pixels; on a phone formulas and tables may scroll, and on paper nothing does
+PHONE, PAPER = 390, 700  # pixels; on a phone formulas, tables and figures may scroll, and on paper nothing does
+LEGIBLE = 7  # pixels: the smallest text of a figure on a phone
 # Patterns of markup in the text of a page, outside code and formulas.
 RAW = {
     "role": r"\{[a-z][a-z:-]+\}",
@@ -82,6 +85,12 @@ PARTED = """() => [...document.querySelectorAll('article :is(span.math, a.lorant
     return mark.left < formula.right - 1 ? [['mark', node.innerText + next.data]] : [];
 })"""
 
+FIGURES = """() => [...document.querySelectorAll('article .lorantk-figure img')]
+    .map(image => [image.src, image.getBoundingClientRect().width])"""
+# In a drawing by Matplotlib: its width, and lines of text as outlines, scaled by a hundredth of their size in points.
+WIDTH = re.compile(r'<svg[^>]* width="([\d.]+)pt"')
+TEXT_SCALE = re.compile(r"<g [^>]*scale\(([\d.]+) -\1\)")
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -96,6 +105,16 @@ def matches(patterns, text):
     for kind, pattern in patterns.items():
         if found := re.search(pattern, text):
             yield Fault(kind, text[max(0, found.start() - 30) : found.end() + 50])
+
+
+def small_text(page):
+    """Return a fault for each figure of an open page in which some text is drawn too small to read."""
+    for address, width in page.evaluate(FIGURES):
+        drawing = Path(unquote(urlsplit(address).path)).read_text()
+        points = 100 * min(map(float, TEXT_SCALE.findall(drawing)))
+        pixels = points * width / float(WIDTH.search(drawing)[1])
+        if pixels < LEGIBLE:
+            yield Fault("small text", f"{Path(address).name}: {pixels:.1f} px")
 
 
 def faults(page):
@@ -118,6 +137,7 @@ def faults(page):
         seen = [one for one in page.evaluate(CUT) if media == "print" or one[0] == "code"]
         found += [Fault(f"{kind} cut off, {media} at {width} px", text[:80]) for kind, text in seen]
         found += [Fault("mark on another line", text[:80]) for _, text in page.evaluate(PARTED)]
+        found += small_text(page) if media == "screen" else []
     page.emulate_media(media="screen")
     return list(dict.fromkeys(found))
 
@@ -129,6 +149,8 @@ def test_a_page_shows_no_source_cuts_nothing_off_and_has_no_output_without_meani
 LONG = r"\[" + "+".join(["abcdefgh"] * 30) + r"\]"
 OUTPUT = '<div class="cell_output"><div class="output"><pre>{}</pre></div></div>'
 TABLE = f"<table><tr>{'<td>columns</td>' * 60}</tr></table>"
+DRAWING = '<img src="../_images/rank-settings.svg" alt="A" width="624" height="518">'
+FIGURE = f'<div class="lorantk-figure"><figure>{{}}{DRAWING}{{}}</figure></div>'
 PLANTED = [
     ("<p>See {cite:p}`nobody2020`.</p>", "role"),
     ("<p>See {cite:p}<code>nobody2020</code>.</p>", "role"),
@@ -151,6 +173,7 @@ PLANTED = [
     ("<p>an exponent of -0.5</p>", "minus"),
     (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1366 px"),
     (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1920 px"),
+    (FIGURE.format("", ""), "small text"),
     (f'<pre style="white-space: pre">{"x" * 60}</pre>', "code cut off, screen at 390 px"),
     (f'<pre style="white-space: pre !important">{"x" * 120}</pre>', "code cut off, print at 700 px"),
     (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off, print at 700 px"),
@@ -172,6 +195,7 @@ ALLOWED = [
     CODE_80.format(f'<div class="highlight-ipython3 notranslate"><div class="highlight"><pre>{"x" * 80}</pre></div></div>'),
     f'<details class="sd-card"><summary>Solution</summary><div class="sd-card-body"><pre>{"x" * 80}</pre></div></details>',
     r'<div class="math notranslate nohighlight">\[x = 1\]</div>',
+    FIGURE.format('<div class="lorantk-scroll" tabindex="0" role="region" aria-label="A">', "</div>"),
     "<table><tr><th>SGD</th><th>v = 1</th></tr></table>",
     '<table><tr><td data-label="cross-entropy at x = −1">1</td></tr></table>',
     OUTPUT.format("rank 8: 0.5"),

@@ -24,6 +24,9 @@ FORMULA = re.compile(r"\\\((.*?)\\\)", re.DOTALL)
 TARGETS = "div.math[id], div.proof[id], div.citation[id], tr[class^=row-][id], dl.glossary > dt[id]"
 TIP_LIMIT = 5000  # characters: a long statement, not a page
 SIZE = re.compile(r'<svg[^>]*? width="(?P<width>[\d.]+)pt" height="(?P<height>[\d.]+)pt"')
+# A line of text in our drawings, as outlines: scaled by a hundredth of its size in points.
+TEXT_SCALE = re.compile(r"<g [^>]*scale\(([\d.]+) -\1\)")
+LEGIBLE = 9  # points: the smallest text of a drawing that a phone may reduce to its width
 SEARCH_FIELD = re.compile(r'(<button class="btn search-button-field search-button__button"[^>]*?) aria-label="[^"]*"')
 # A hyphen that stands for a minus: before a number, and not within a word, a date or an address; or between spaces.
 MINUS = re.compile(r"(?<![\w.:/)\]-])-(?=\d)|(?<=\s)-(?=\s)")
@@ -170,6 +173,25 @@ def delay_drawings(page, folder):
             image["width"], image["height"] = (str(round(float(size[name]) * PIXELS)) for name in ("width", "height"))
 
 
+def keep_legible(page, folder):
+    """Put each figure with small text into a part of its own, which scrolls on a phone instead of being reduced.
+
+    Parameters
+    ----------
+    page : BeautifulSoup
+        The page.
+    folder : Path
+        The folder of its file.
+    """
+    for image in page.select('.lorantk-figure img[src*="_images/"][src$=".svg"]'):
+        sizes = [100 * float(scale) for scale in TEXT_SCALE.findall((folder / image["src"]).read_text())]
+        if min(sizes, default=LEGIBLE) < LEGIBLE:
+            number = image.find_parent(class_="lorantk-figure").select_one(".caption-number, .std-numref").text.strip()
+            image.wrap(
+                page.new_tag("div", attrs={"class": "lorantk-scroll", "tabindex": "0", "role": "region", "aria-label": number})
+            )
+
+
 def tip(target):
     """A copy of a target for a tip: without links, pictures and buttons, and without attributes except classes."""
     shown = copy.copy(target)
@@ -223,6 +245,7 @@ def finish(folder):
         make_accessible(page)
         label_cells(page)
         delay_drawings(page, paths[name].parent)
+        keep_legible(page, paths[name].parent)
     known = {name: {target["id"]: target for target in page.select(TARGETS)} for name, page in pages.items()}
     for name, page in pages.items():
         for template in list(tips(name, page, known)):

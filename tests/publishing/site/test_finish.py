@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup
 from lorantk.publishing.site.finish import (
     delay_drawings,
     finish,
+    keep_legible,
     keep_powers,
     keep_together,
     label_cells,
@@ -168,6 +169,21 @@ def test_drawings_load_late_and_say_their_size(tmp_path):
     made = BeautifulSoup(changed(delay_drawings, page, tmp_path), "html.parser").select("img")
     assert made[0] == expected
     assert str(made[1]) == '<img alt="B" src="_images/b.svg"/>'
+
+
+def test_only_figures_with_small_text_scroll(tmp_path):
+    (tmp_path / "_images").mkdir()
+    for name, points in (("small", "0.08"), ("large", "0.09"), ("none", "")):
+        text = f'<g transform="translate(1 2) rotate(-90) scale({points} -{points})"/>' if points else ""
+        (tmp_path / f"_images/{name}.svg").write_text(f'<svg width="468pt" height="216pt"><g><g/>{text}</g></svg>')
+    images = "".join(f'<img alt="A" src="_images/{name}.svg"/>' for name in ("small", "large", "none"))
+    figure = f'<div class="lorantk-figure">{images}<span class="caption-number">Fig. 1.1 </span></div>'
+    page = BeautifulSoup(changed(keep_legible, f"{figure}<p>{images}</p>", tmp_path), "html.parser")
+    [part] = page.select(".lorantk-scroll")
+    assert [image["src"] for image in part.select("img")] == ["_images/small.svg"]
+    assert part.parent["class"] == ["lorantk-figure"]
+    assert part["tabindex"] == "0"
+    assert part["aria-label"] == "Fig. 1.1"
 
 
 def test_a_minus_is_a_minus_sign_outside_code_and_formulas():
