@@ -107,7 +107,7 @@ window.lorantkPictures = (() => {
         draw("text", { x: at(-1) + 8, y: 46 }, `${state.n - state.r} eigenvalues at −1`),
       );
     }
-    return [axes, atom, bulk, rule(at, 0, "right of this line LoRA's kernel is larger", 26)];
+    return [axes, atom, bulk, rule(at, 0, "right of this line LoRA's kernel is larger", 20)];
   }
 
   function make(tag, attributes = {}, ...inside) {
