@@ -96,5 +96,17 @@ def test_no_space_stands_before_a_per_cent_sign(notebook):
     assert {name: found for name, found in words.items() if found} == {}
 
 
+def test_names_of_evidence_have_their_indices_in_formulas(notebook):
+    # A definition of a directive, without its formulas and code: neither K_ff nor Δ^(l), nor the sign of a norm.
+    names = [
+        name
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for name in re.findall(r"^: (.*)$", cell.source, re.MULTILINE)
+    ]
+    plain = [re.sub(r"\$[^$]*\$|`[^`]*`", "", name) for name in names]
+    assert [name for name in plain if re.search(r"[^\W\d]²?_\w|‖|\w\^", name)] == []
+
+
 def test_parameters_have_a_profile_that_is_default(notebook):
     assert declared_parameters(notebook)["profile"] == "default"
