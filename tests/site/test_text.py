@@ -91,6 +91,13 @@ FIGURES = """() => [...document.querySelectorAll('article .lorantk-figure img')]
 WIDTH = re.compile(r'<svg[^>]* width="([\d.]+)pt"')
 TEXT_SCALE = re.compile(r"<g [^>]*scale\(([\d.]+) -\1\)")
 
+# Formulas that scroll although they would fit if they were drawn a little smaller, and those at which the Tab key stops in vain.
+FORMULAS = """() => [...document.querySelectorAll('article mjx-container')].filter(node => node.clientWidth).flatMap(node => {
+    const scrolls = getComputedStyle(node).overflowX === 'auto' && node.scrollWidth > node.clientWidth + 1;
+    const found = scrolls && node.clientWidth > 0.77 * node.scrollWidth ? [['formula that could fit', node.innerText]] : [];
+    return !scrolls && node.tabIndex === 0 ? [...found, ['stop in vain', node.innerText]] : found;
+})"""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -137,7 +144,9 @@ def faults(page):
         seen = [one for one in page.evaluate(CUT) if media == "print" or one[0] == "code"]
         found += [Fault(f"{kind} cut off, {media} at {width} px", text[:80]) for kind, text in seen]
         found += [Fault("mark on another line", text[:80]) for _, text in page.evaluate(PARTED)]
-        found += small_text(page) if media == "screen" else []
+        if media == "screen":
+            found += small_text(page)
+            found += [Fault(kind, text[:80]) for kind, text in page.evaluate(FORMULAS)]
     page.emulate_media(media="screen")
     return list(dict.fromkeys(found))
 

@@ -2,6 +2,7 @@
 // It is on the page already, as an element or as a template; nothing is fetched.
 (() => {
   "use strict";
+  const SMALLEST = 0.75; // of the usual size of a formula
   const KINDS = ".math, .proof, .citation, figure, tr, dl";
   let templates = new Map();
   let link = null;
@@ -77,14 +78,27 @@
     target.scrollIntoView();
   }
 
+  // A formula that is longer than its line is drawn smaller if that makes it fit, and scrolls if not.
   function fit() {
-    const formulas = [...document.querySelectorAll("article mjx-container:not([display])")];
-    formulas.forEach((formula) => formula.classList.remove("lorantk-long"));
-    const long = formulas.filter((formula) => formula.offsetWidth > roomAround(formula.closest("p, li, td, dd, div")));
-    long.forEach((formula) => formula.classList.add("lorantk-long"));
+    const formulas = [...document.querySelectorAll("article mjx-container")];
+    formulas.forEach((formula) => {
+      formula.classList.remove("lorantk-long");
+      formula.firstElementChild.style.fontSize = "";
+    });
+    const measured = formulas.map((formula) => {
+      const inLine = !formula.hasAttribute("display");
+      const length = inLine ? formula.offsetWidth : formula.scrollWidth;
+      const room = inLine ? roomAround(formula.closest("p, li, td, dd, div")) : formula.clientWidth;
+      return { formula, inLine, share: room / length, size: parseFloat(getComputedStyle(formula.firstElementChild).fontSize) };
+    });
+    for (const { formula, inLine, share, size } of measured.filter((one) => one.share < 1)) {
+      if (share >= SMALLEST) formula.firstElementChild.style.fontSize = `${0.99 * share * size}px`;
+      else if (inLine) formula.classList.add("lorantk-long");
+    }
     // What scrolls can be reached by keyboard, and nothing else is a stop on the way.
-    for (const formula of document.querySelectorAll("article mjx-container")) {
-      if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+    for (const { formula, inLine } of measured) {
+      const scrolls = inLine ? formula.classList.contains("lorantk-long") : formula.scrollWidth > formula.clientWidth;
+      if (scrolls) formula.tabIndex = 0;
       else formula.removeAttribute("tabindex");
     }
   }
