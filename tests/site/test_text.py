@@ -22,6 +22,7 @@ RAW = {
     "link": r"\]\(",
     "relation": r"[<>]=|(?<![=!])==(?!=)",
     "minus": r"(?<![\w.:/)\]-])-\d",
+    "minus zero": r"(?<![\w)])−0(?:\.0+)?(?![\d.])",
 }
 # The same in code, which legitimately has braces and backslashes.
 RAW_IN_CODE = {"role in code": r"\{[a-z:]+\}`", "directive in code": r"(?:`{3}|:{3})\{", "dollars in code": r"\$\$"}
@@ -180,6 +181,7 @@ PLANTED = [
     (f"<pre>{'x' * 200}</pre>", "code cut off at 1920 px"),
     ("<p>x &lt;= 1</p>", "relation"),
     ("<p>an exponent of -0.5</p>", "minus"),
+    ("<p>1.2 [−0.0, 2.4]</p>", "minus zero"),
     (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1366 px"),
     (f'<div class="math notranslate nohighlight">{LONG}</div>', "formula cut off at 1920 px"),
     (FIGURE.format("", ""), "small text"),
@@ -207,6 +209,7 @@ ALLOWED = [
     FIGURE.format('<div class="lorantk-scroll" tabindex="0" role="region" aria-label="A">', "</div>"),
     "<table><tr><th>SGD</th><th>v = 1</th></tr></table>",
     '<table><tr><td data-label="cross-entropy at x = −1">1</td></tr></table>',
+    "<p>−0.04 [−1.2, 0.0], −0.003 and 0</p>",
     OUTPUT.format("rank 8: 0.5"),
     OUTPUT.format("0.5"),
 ]
