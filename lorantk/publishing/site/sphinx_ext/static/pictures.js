@@ -19,7 +19,13 @@ window.lorantkPictures = (() => {
   const LEFT = 20;
   const BOTTOM = 210;
   const RISE = 170; // of a curve at its top
-  const number = (value) => (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 10000) ? value.toExponential(2) : String(Number(value.toPrecision(4))));
+  // Four digits; a very small or large number as in print, 6.51 × 10⁻⁴.
+  function number(value) {
+    const size = Math.abs(value);
+    if (size === 0 || (size >= 0.001 && size < 10000)) return String(Number(value.toPrecision(4))).replace("-", "−");
+    const [digits, exponent] = value.toExponential(2).replace(/^-/, "−").split("e");
+    return `${digits} × 10${exponent.replace(/[-+0-9]/g, (sign) => ({ "-": "⁻", "+": "" })[sign] ?? "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign])}`;
+  }
 
   function ticks(low, high) {
     const raw = (high - low) / 6;

@@ -79,7 +79,7 @@
     },
     pictures: ({ r }, found) => spectrum({ r, n: 1024, law: "gaussian" }, found),
     words: ({ q }, { sharp }) =>
-      `The variance satisfies the printed condition at s = 1 if q is below 1, and here it is ${number(q)}. The upper edge lies at ${number(sharp - 1).replace("-", "−")}: M_Δ ${sharp <= 1 ? "is negative semi-definite" : "has positive eigenvalues"}.`,
+      `The variance satisfies the printed condition at s = 1 if q is below 1, and here it is ${number(q)}. The upper edge lies at ${number(sharp - 1)}: M_Δ ${sharp <= 1 ? "is negative semi-definite" : "has positive eigenvalues"}.`,
   };
 
   // How fast the mean function moves: full fine-tuning at rate η, LoRA at a multiple of it.
