@@ -14,8 +14,6 @@ from jaxtyping import Float
 
 from lorantk.theory.gradient_rows import Rows, backward_trace, layer_kernel
 
-KURTOSIS = {"gaussian": 0.0, "kaiming-uniform": -1.2, "rademacher": -2.0}
-
 
 class Expansion(NamedTuple):
     """The coefficient of ``1/r``, term by term; their sum is the coefficient.
@@ -84,7 +82,7 @@ def mean_expansion(
     ridge : float
         ``λ > 0``.
     kurtosis : float
-        ``κ₄``, see `KURTOSIS`.
+        ``κ₄``, see `lorantk.theory.laws.excess_kurtosis`.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 from lorantk.theory import closeness, linearised
 
@@ -103,12 +104,28 @@ def test_flow_bounds_hold(time):
     assert np.all(np.abs(error.mean(axis=0)) < bound.mean + 5 * error.std(axis=0) / np.sqrt(4000))
 
 
-def test_at_first_order_in_time_the_bound_is_reached():
-    """For one training row f̂ - f = t (k̂ - k) y + O(t²), whose root mean square is the first term."""
-    layer, new = [(np.ones((1, 1)), np.ones((1, 3)))], [(np.ones((1, 1)), np.array([[1.0, -1.0, 0.5]]))]
-    bound = closeness.flow_bound(layer, new, np.array([[0.5]]), np.array([2.0]), time=1e-6, rank=8)
-    exact = 1e-6 * 2 * np.sqrt((3 * 2.25 + 0.25) / 8)
-    assert bound.root_mean_square[0] == pytest.approx(exact, rel=1e-5)
+@pytest.mark.parametrize(
+    ("place", "term"),
+    [("as the training row", "root_mean_square"), ("as the training row", "mean"),
+     ("unseen by the adapter", "root_mean_square"), ("unseen by the adapter", "mean")],
+)  # fmt: skip
+def test_each_of_the_four_terms_of_the_flow_bound_is_reached_early(place, term):
+    """One training row with ``K̂ = K_0 + w``, w = χ²_r/r; means over w by Gauss's rule, which needs no law of second moments."""
+    rank, time, y, one = 8, 1e-3, 2.0, (np.ones((1, 1)), np.ones((1, 1)))
+    nodes, weights = special.roots_genlaguerre(12, rank / 2 - 1)
+    w, weights = 2 * nodes / rank, weights / weights.sum()
+
+    def fitted(k, K):
+        return -np.expm1(-time * K) / K * k * y
+
+    if place == "as the training row":  # the terms in √v_x
+        new, k, gap = one, 1.0, fitted(w, w) - fitted(1.0, 1.0)
+    else:  # v_x = 0, and its kernel with the training row is that of a layer in full, K_0 = 1.5
+        new, k, gap = (np.zeros((1, 1)), np.ones((1, 1))), 3.0, fitted(3.0, 1.5 + w) - fitted(3.0, 2.5)
+    truth = np.sqrt(weights @ gap**2) if term == "root_mean_square" else abs(weights @ gap)
+    bound = closeness.flow_bound([one], [new], np.array([[k]]), np.array([y]), time=time, rank=rank)
+    assert getattr(bound, term)[0] == pytest.approx(truth, rel=1e-2)
+    assert getattr(bound, term)[0] > truth
 
 
 def test_layers_and_new_rows_must_match():

@@ -128,6 +128,16 @@ def test_two_adapted_layers_beside_one_in_full_lie_within_the_bound():
     assert thompson(alone.resolvent, mean) > bound
 
 
+def test_the_bound_by_hand_where_its_norms_differ():
+    """Two layers whose kernels are 4 I and ``J``, all ones, at λ = 2: ρ = (4 + 2)/2, F² = (5² + 5² + 1 + 1)/4 = 13."""
+    ones, eye = np.ones((2, 1)), np.eye(2)
+    found = equivalents.mean_bound({"W1": Rows(ones, 2 * eye), "W2": Rows(ones, ones)}, {"W1": 900, "W2": 2500}, 2.0)
+    defect = 3 / 900 * (np.sqrt(6 * 13) + 3 + 39 * (1 / 30 + 1 / 900))
+    assert found.defect == pytest.approx(defect)
+    assert np.exp(-found.distance) == pytest.approx((1 - defect) ** 4)
+    assert found.outputs == pytest.approx(defect / np.sqrt(3) + (1 + np.sqrt(3)) * ((1 - defect) ** -4 - 1))
+
+
 def test_the_bound_falls_with_the_rank_and_says_nothing_where_the_defect_reaches_one():
     bounds = [equivalents.mean_bound(LAYERS, {"W1": r, "W2": r}, 2.0).distance for r in (1, 100, 10_000, 1_000_000)]
     assert bounds[0] == np.inf

@@ -59,6 +59,17 @@ def test_the_covariance_of_inputs_and_outputs(rows, rank):
         assert np.abs(cov).max() < 1e-12
 
 
+def test_all_orthonormal_rows_but_one_leave_out_a_uniform_direction():
+    """At r = n - 1, ``AᵀA = I - uuᵀ`` with u uniform on the sphere, so that no A is drawn; one training row."""
+    phi, h, y = RNG.standard_normal(8), RNG.standard_normal(8), 1.5
+    u = RNG.standard_normal((200_000, 8))
+    u /= np.linalg.norm(u, axis=1)[:, None]
+    outputs = y * (h @ phi - (u @ h) * (u @ phi)) / (phi @ phi - (u @ phi) ** 2)
+    cov = head_law.head_covariance(phi[None], h[None], np.array([[y]]), 7, rows="orthonormal")
+    # The kurtosis is 12 in the worst case, for h orthogonal to φ: a standard error of 0.7 percent.
+    assert cov.item() == pytest.approx(outputs.var(), rel=0.05)
+
+
 def test_variance_and_students_law_agree():
     law = head_law.head_law(PHI, NEW, Y, 11)
     cov = head_law.head_covariance(PHI, NEW, Y[:, None], 11, rows="gaussian")

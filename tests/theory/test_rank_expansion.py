@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from lorantk.theory import effective_ridge, rank_expansion
+from lorantk.theory import effective_ridge, laws, rank_expansion
 from lorantk.theory.gradient_rows import Rows
 
 ONE = np.ones((1, 1))
@@ -52,7 +52,7 @@ def test_one_example_has_the_mean_and_variance_of_quadrature():
 
 def test_signs_have_no_bias_there_and_less_variance():
     """For signs ``w = 1`` always, so ``f̂ = (1 + v)/2`` with ``Var v = 1/r``, exactly at every rank."""
-    case = one_example([1.0, 1.0]) | {"kurtosis": rank_expansion.KURTOSIS["rademacher"]}
+    case = one_example([1.0, 1.0]) | {"kurtosis": laws.excess_kurtosis("rademacher")}
     assert rank_expansion.mean_expansion(**case).total()[0] == pytest.approx(0, abs=1e-14)
     assert rank_expansion.variance_expansion(**case).total()[0] == pytest.approx(1 / 4, abs=1e-14)
 
@@ -63,7 +63,7 @@ def draws_of(law, shape, rng):
     return rng.uniform(-np.sqrt(3), np.sqrt(3), shape) if law == "kaiming-uniform" else rng.choice([-1.0, 1.0], shape)
 
 
-@pytest.mark.parametrize("law", rank_expansion.KURTOSIS)
+@pytest.mark.parametrize("law", ["gaussian", "kaiming-uniform", "rademacher"])
 @pytest.mark.parametrize("adapted", [["W1"], ["W1", "W2"]])
 def test_mean_and_variance_are_those_of_sampled_adapters(law, adapted):
     rank, draws, ridge, rng = 200, 20_000, 1.0, np.random.default_rng(5)
@@ -87,7 +87,7 @@ def test_mean_and_variance_are_those_of_sampled_adapters(law, adapted):
         for pairs in ([(LAYERS[n], LAYERS[n]) for n in LAYERS], [(TEST[n], LAYERS[n]) for n in LAYERS])
     )
     full = k0 @ np.linalg.solve(K0 + ridge * np.eye(6), Y)
-    case = {"layers": LAYERS, "adapted": adapted, "test": TEST, "y": Y, "ridge": ridge, "kurtosis": rank_expansion.KURTOSIS[law]}
+    case = {"layers": LAYERS, "adapted": adapted, "test": TEST, "y": Y, "ridge": ridge, "kurtosis": laws.excess_kurtosis(law)}
     variance, bias = rank_expansion.variance_expansion(**case), rank_expansion.mean_expansion(**case)
     np.testing.assert_allclose(rank * outputs.var(axis=0), variance.total(), rtol=0.08)
     noise = rank * outputs.std(axis=0) / np.sqrt(draws)

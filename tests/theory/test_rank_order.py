@@ -104,6 +104,17 @@ def test_gradient_descent_orders_the_trace_and_at_two_steps_the_matrix_but_not_e
         assert (str(lora[1, 1]), str(full[1, 1])) == ("8555/23328", "68087/186624")
 
 
+@pytest.mark.parametrize(("rate", "steps"), [("1/7", 3), ("1/3", 5), (0, 4)])
+def test_gradient_descent_is_a_loop_of_steps(rate, steps):
+    Phi = np.array([[1.0, 2.0, 0.0], [0.5, -1.0, 3.0]])
+    theta = np.zeros((3, 2))  # a column for each of the two unit labels
+    for _ in range(steps):
+        theta -= float(Fraction(rate)) * Phi.T @ (Phi @ theta - np.eye(2))
+    found = rank_order.descent_response(WIDE * WIDE.transpose(), rate, steps)
+    as_floats = [[float(Fraction(str(found[i, j]))) for j in range(2)] for i in range(2)]
+    np.testing.assert_allclose(as_floats, Phi @ theta, rtol=1e-12)
+
+
 @pytest.mark.parametrize("arguments", [([(ONES, WIDE)], 0), ([], 1), ([(ONES, WIDE)], 9)])
 def test_what_cannot_be_gone_through_is_refused(arguments):
     with pytest.raises(ValueError, match=r"a rank of at least 1, some layer and at most 65536 choices; got r="):
