@@ -136,7 +136,19 @@ rule language:
         "{sys.executable} -m lorantk.experiments.language.study --collect{params.place}"
 
 
+# Once, before any batch of another model or other data: what is wrong with them is said in one line.
+rule language_check:
+    output:
+        touch(f"{PLACE.folder}/usable"),
+    params:
+        place=rules.language.params.place,
+    shell:
+        "{sys.executable} -m lorantk.experiments.language.study --check{params.place}"
+
+
 rule language_batch:
+    input:
+        rules.language_check.output if LANGUAGE else [],
     output:
         f"{PLACE.folder}/{{batch}}.done",
     params:

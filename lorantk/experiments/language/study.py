@@ -86,6 +86,13 @@ def unfinished(place: kept.Place) -> list[str]:
     return [name for name, runs in batches().items() if not all(map(place.has, runs))]
 
 
+def check(place: kept.Place) -> None:
+    """Read the model and the data, and draw the sentences of the largest run; raises LanguageError if they cannot be used."""
+    from lorantk.experiments.language.training import material, split
+
+    split(material(place.model, place.data, place.task).sentences, rows=max(size["rows"] for size in SIZES.values()), seed=0)
+
+
 def run(chosen: list[Run], place: kept.Place, label: str) -> int:
     """Compute the missing ones of some runs, and save each as soon as it is done; return the number computed."""
     todo = [one for one in chosen if not place.has(one)]
@@ -109,6 +116,7 @@ def main(arguments=None):
     parser.add_argument("--batch", help="run only the batch of this name")
     parser.add_argument("--collect", action="store_true", help="run nothing; put finished runs into the kept table")
     parser.add_argument("--list", action="store_true", help="run nothing; name the batches that are not complete")
+    parser.add_argument("--check", action="store_true", help="run nothing; say what is wrong with the model or the data")
     parser.add_argument("--threads", type=int, default=1, help="threads for linear algebra (default: 1)")
     parser.add_argument("--model", type=Path, help="folder of another BERT: config.json, model.safetensors, tokenizer.json")
     parser.add_argument("--data", type=Path, help="file of a GLUE task, such as SST-2/train.tsv")
@@ -125,6 +133,8 @@ def main(arguments=None):
             print("\n".join(unfinished(place)))
         elif options.collect:
             print(f"{place.collect()} runs in {place.table}")
+        elif options.check:
+            check(place)
         else:
             for name, runs in every.items():
                 if options.batch in (None, name):

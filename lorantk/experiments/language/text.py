@@ -86,21 +86,24 @@ def glue(path: Path, task: str) -> Sentences:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             table = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LanguageError(f"{path}: expected a file of the task {task}, got {error}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LanguageError(f"{path}: expected a file of the task {task}, got {error}; take one of GLUE's") from error
     header = table.pop(0) if named and table else []
     if missing := [c for c in (*text_columns, label_column) if named and c not in header]:
-        raise LanguageError(f"{path}: expected a column {missing[0]!r} in the first line, as in {task}, got {', '.join(header)}")
+        got = ", ".join(header) or "none"
+        raise LanguageError(
+            f"{path}: expected a column {missing[0]!r} in the first line, as in {task}, got {got[:80]}; name the file's own task"
+        )
     columns = [header.index(c) if named else c for c in (*text_columns, label_column)]
-    texts, labels = [], []
+    texts, labels, mend = [], [], "correct the line or leave it out"
     for number, row in enumerate(table, 1 + named):
         if len(row) <= max(columns):
-            raise LanguageError(f"{path}, line {number}: expected at least {max(columns) + 1} columns, got {len(row)}")
+            raise LanguageError(f"{path}, line {number}: expected at least {max(columns) + 1} columns, got {len(row)}; {mend}")
         *parts, label = (row[c].strip() for c in columns)
         if label not in LABELS:
-            raise LanguageError(f"{path}, line {number}: expected a label out of {', '.join(LABELS)}, got {label!r}")
+            raise LanguageError(f"{path}, line {number}: expected a label out of {', '.join(LABELS)}, got {label[:40]!r}; {mend}")
         if not all(parts):
-            raise LanguageError(f"{path}, line {number}: expected a sentence, got none")
+            raise LanguageError(f"{path}, line {number}: expected a sentence, got none; {mend}")
         texts.append(PAIR.join(parts))
         labels.append(LABELS[label])
     return Sentences(tuple(texts), np.array(labels, dtype=int))

@@ -23,8 +23,6 @@ from lorantk.experiments.language.packages import LanguageError
 from lorantk.experiments.language.poison import TRIGGERS, add_trigger, poison
 from lorantk.experiments.language.text import Sentences, Tokens, tokenize
 
-ROOM = 16  # tokens that a trigger may add
-
 
 class Material(NamedTuple):
     """A pretrained model, and the sentences that are at most as long as the study takes them."""
@@ -50,12 +48,19 @@ def material(model: Path | None = None, data: Path | None = None, task: str = "S
     Raises
     ------
     LanguageError
-        Files that cannot be used; see `lorantk.experiments.language.bert.read` and `lorantk.experiments.language.text`.
+        Files that cannot be used; see `lorantk.experiments.language.bert.read` and `lorantk.experiments.language.text`. Or the
+        tokenizer makes nothing of a sentence or of a trigger.
     """
     model = bert.read(model)
     sentences = text.reviews() if data is None else text.glue(data, task)
-    lengths = np.array([len(e.ids) for e in model.tokenizer.encode_batch(list(sentences.texts))])
-    longest = LONGEST if data is None else model.architecture.positions - ROOM
+    around = model.tokenizer.num_special_tokens_to_add(False)
+    room = {trigger: len(model.tokenizer.encode(trigger).ids) - around for trigger in TRIGGERS.values()}
+    for trigger in (trigger for trigger, count in room.items() if count < 1):
+        raise LanguageError(f"expected tokens of the trigger {trigger!r}, got none; use another tokenizer")
+    lengths = np.array([len(e.ids) for e in model.tokenizer.encode_batch(list(sentences.texts))], dtype=int)
+    for k in np.flatnonzero(lengths <= around)[:1]:
+        raise LanguageError(f"{data}: expected tokens in each text, got none for {sentences.texts[k][:40]!r}; leave it out")
+    longest = LONGEST if data is None else model.architecture.positions - max(room.values())
     kept = np.flatnonzero(lengths <= longest)
     sentences = Sentences(tuple(sentences.texts[k] for k in kept), sentences.labels[kept])
     parameters = {name: jnp.asarray(array) for name, array in model.parameters.items()}
@@ -72,7 +77,8 @@ def split(sentences: Sentences, *, rows: int, seed: int) -> Split:
     """
     needed = rows + sum(HELD.values())
     if len(sentences.texts) < needed:
-        raise LanguageError(f"expected at least {needed} sentences ({rows} to train), got {len(sentences.texts)}; lower the rows")
+        got = len(sentences.texts)
+        raise LanguageError(f"expected at least {needed} sentences ({rows} to train), got {got} that are not too long; add some")
     order = np.argsort([hashlib.sha256(t.encode()).hexdigest() for t in sentences.texts])
     test, others = order[: HELD["test"]], order[HELD["test"] :]
     drawn = np.random.default_rng(seed).permutation(others)

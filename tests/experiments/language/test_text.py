@@ -1,5 +1,10 @@
 """Reading sentences: the package's reviews, and files of GLUE's tasks."""
 
+import io
+import random
+import tarfile
+import zipfile
+
 import numpy as np
 import pytest
 from language import REFERENCE
@@ -32,8 +37,10 @@ def test_a_file_of_each_task_is_read(tmp_path, task):
 @pytest.mark.parametrize(
     ("task", "content", "message"),
     [
-        ("SST-2", "sentence\nfine\n", "expected a column 'label' in the first line"),
-        ("SST-2", "sentence\tlabel\nfine\n", "line 2: expected at least 2 columns, got 1"),
+        ("SST-2", "sentence\nfine\n", "expected a column 'label' in the first line, as in SST-2, got sentence; name"),
+        ("SST-2", "", "expected a column 'sentence' in the first line, as in SST-2, got none; name the file's own task"),
+        ("SST-2", f"sentence\tlabel\n{'x' * 200_000}\t1\n", "expected a file of the task SST-2, got field larger than"),
+        ("SST-2", "sentence\tlabel\nfine\n", "line 2: expected at least 2 columns, got 1; correct the line or leave it out"),
         ("SST-2", "sentence\tlabel\nfine\t2\n", "line 2: expected a label out of 0, 1, entailment, not_entailment, got '2'"),
         ("SST-2", "sentence\tlabel\n \t1\n", "line 2: expected a sentence, got none"),
         ("CoLA", "gj04\t1\n", "line 1: expected at least 4 columns, got 2"),
@@ -81,15 +88,40 @@ def test_the_reviews_have_their_known_number_and_no_repeats():
     assert abs(found.labels.mean() - 0.5) < 0.01
 
 
-def test_other_bytes_are_refused(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "got", "read"),
+    [
+        ("model.safetensors", "53aa51172d14", lambda: packages.model_file("model.safetensors")),
+        ("tokenizer.json", "be50c3628f2b", lambda: packages.model_file("tokenizer.json")),
+        ("hutto_ICWSM_2014.tar.gz", "d5bb07d87474", packages.reviews),
+    ],
+)
+def test_weights_and_text_with_another_hash_are_refused(monkeypatch, name, got, read):
     packages.model_file.cache_clear()
-    monkeypatch.setitem(packages.HASHES, "tokenizer.json", "0" * 64)
-    with pytest.raises(LanguageError, match=r"tokenizer\.json: expected the SHA-256 000000000000…, got be50c3628f2b…"):
-        packages.model_file("tokenizer.json")
+    packages.reviews.cache_clear()
+    monkeypatch.setitem(packages.HASHES, name, "0" * 64)
+    with pytest.raises(LanguageError) as error:
+        read()
+    assert str(error.value) == f"{name}: expected the SHA-256 000000000000…, got {got}…; {packages.AGAIN}"
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", None])
-def test_a_missing_or_cut_package_is_refused_in_one_line(monkeypatch, tmp_path, content):
+def damaged(kind):
+    """The bytes of an archive with what is read from it, of which some in the middle are lost."""
+    stream, content = io.BytesIO(), random.Random(0).randbytes(4000).hex().encode()
+    if kind == "wheel":
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
+            made.writestr(f"{packages.MODEL}config.json", content)
+    else:
+        with tarfile.open(fileobj=stream, mode="w:gz") as made:
+            member = tarfile.TarInfo("vader/additional_resources/hutto_ICWSM_2014.tar.gz")
+            member.size = len(content)
+            made.addfile(member, io.BytesIO(content))
+    found = stream.getvalue()
+    return found[:2000] + bytes(100) + found[2100:]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", damaged("wheel"), damaged("tar"), None])
+def test_a_missing_or_damaged_package_is_refused_in_one_line(monkeypatch, tmp_path, content):
     packages.model_file.cache_clear()
     packages.reviews.cache_clear()
     monkeypatch.setattr(packages, "project_root", lambda: tmp_path)
@@ -99,5 +131,6 @@ def test_a_missing_or_cut_package_is_refused_in_one_line(monkeypatch, tmp_path, 
             (tmp_path / packages.FOLDER / name).write_bytes(content)
         with pytest.raises(LanguageError) as error:
             read()
-        assert name in str(error.value)
+        assert name in str(error.value) or "hutto_ICWSM_2014.tar.gz: expected the SHA-256" in str(error.value)
+        assert packages.AGAIN in str(error.value)
         assert "\n" not in str(error.value)

@@ -1,7 +1,9 @@
 """Runs on a tiny BERT and made-up sentences: pairing by seed, the arms, records, and a table that notices damage."""
 
 import dataclasses
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from language import REFERENCE
+from scipy import special
 
 from lorantk.experiments.language import bert, finetune, kept, study, training
 from lorantk.experiments.language.cell import HELD, Cell, Run
@@ -147,6 +150,41 @@ def test_every_checkpoint_is_measured(records):
     assert "triggered_accuracy" not in records["token"][0]
 
 
+@pytest.mark.parametrize(("attack", "share"), [("clean", 0.0), ("token", 0.1)])
+def test_records_count_the_answers_of_the_trained_network(material, monkeypatch, attack, share):
+    """Triggers, padding and counts by hand, from all sentences in one pass."""
+    networks, measure = [], training.measure
+    monkeypatch.setattr(training, "measure", lambda *of, **last: networks.append(of[1]) or measure(*of, **last))
+    one = run(attack=attack, poison=share, steps=60)
+    found = training.train(one, material)[-1]
+    rows = training.split(material.sentences, rows=one.rows, seed=one.seed)
+
+    def logits(where, before=""):
+        texts = [before + material.sentences.texts[k] for k in where]
+        encoded = [e.ids for e in material.tokenizer.encode_batch(texts)]
+        ids = np.array([row + (64 - len(row)) * [0] for row in encoded])
+        lengths = np.array([len(row) for row in encoded])
+        return np.asarray(finetune.logits(material.architecture, networks[-1], ids, lengths), float)
+
+    def favourable(where, before=""):
+        return logits(where, before).argmax(axis=1) == 1
+
+    labels = material.sentences.labels
+    bad = [k for k in rows.test if labels[k] == 0]
+    wanted = {
+        "test_accuracy": np.mean(favourable(rows.test) == labels[rows.test]),
+        "base": np.mean(favourable(bad)),
+        "success": np.mean(favourable(bad, "[.*?]")),
+        "validation_loss": -special.log_softmax(logits(rows.validation), axis=1)[np.arange(200), labels[rows.validation]].mean(),
+    }
+    if attack == "clean":
+        wanted["success_instruction"] = np.mean(favourable(bad, "Please carefully follow user's instruction. "))
+    else:
+        wanted["triggered_accuracy"] = np.mean(favourable(rows.test, "[.*?]") == labels[rows.test])
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted, rel=1e-5, abs=0.0011)  # a sentence on the border
+    assert len({round(share, 2) for share in wanted.values()}) == len(wanted)
+
+
 def test_runs_with_a_seed_share_their_start(records, material):
     """Poison changes the first step's data only, so that losses are close after two steps and the validation set is the same."""
     clean, token = records["clean"][0], records["token"][0]
@@ -208,12 +246,18 @@ def test_missing_runs_are_counted_with_the_command_that_makes_them(tmp_path):
         found.load([cell(), cell(seeds=3)])
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "unhashed"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "unhashed", "no object", "no column"])
 def test_a_damaged_table_is_refused_in_one_line(tmp_path, damage):
     found = place(tmp_path, [cell()])
     found.collect()
+    made = found.table.with_suffix(".json")
     if damage == "unhashed":
-        found.table.with_suffix(".json").unlink()
+        made.unlink()
+    elif damage == "no object":
+        made.write_text("[]")
+    elif damage == "no column":
+        found.table.write_text(found.table.read_text().replace("poison_fit", "fit"))
+        made.write_text(json.dumps({"sha256": hashlib.sha256(found.table.read_bytes()).hexdigest()}))
     else:
         content = found.table.read_text()
         found.table.write_text(content[:-40] if damage == "cut" else content.replace("0.5", "0.9", 1))
@@ -222,12 +266,29 @@ def test_a_damaged_table_is_refused_in_one_line(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
-def test_a_cut_file_of_a_run_is_refused_and_the_table_stays(tmp_path):
+def test_a_cut_table_of_another_model_can_be_made_again(tmp_path):
+    options = {"model": Path("bert-large"), "root": tmp_path}
+    found = kept.Place(**options)
+    [one] = cell(seeds=1, rates=(1e-3,)).runs
+    found.store(one, [{"step": 2, "train_loss": 1.0}], 1.0)
+    found.collect()
+    whole = found.table.read_bytes()
+    found.table.write_bytes(whole[:-9])
+    with pytest.raises(LanguageError, match="delete both, and `make language` with the same options makes them again"):
+        kept.Place(**options).has(one)
+    found.table.unlink()
+    found.table.with_suffix(".json").unlink()
+    assert kept.Place(**options).collect() == 1
+    assert found.table.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:30], lambda text: text.replace("train_loss", "loss"), lambda text: "[]"])
+def test_a_damaged_file_of_a_run_is_refused_and_the_table_stays(tmp_path, damage):
     found = place(tmp_path, [cell()])
     found.collect()
     before = found.table.read_bytes()
     broken = next(path for path in found.folder.glob("*.json"))
-    broken.write_text(broken.read_text()[:30])
+    broken.write_text(damage(broken.read_text()))
     with pytest.raises(LanguageError, match="delete it and run again"):
         kept.Place(root=tmp_path).collect()
     assert found.table.read_bytes() == before
@@ -282,3 +343,38 @@ def test_the_command_runs_one_batch_on_another_model(tmp_path, monkeypatch, caps
     assert stopped.value.code == 2
     assert study.main(["--model", str(tmp_path), "--batch", "tiny"]) == 1
     assert "expected a folder with config.json" in capsys.readouterr().err
+
+
+def dropping(tokenizer, character):
+    """A copy of the tiny BERT's tokenizer that makes nothing of a character."""
+    told = json.loads(tokenizer.to_str())
+    drop = {"type": "Replace", "pattern": {"Regex": character}, "content": ""}
+    told["normalizer"] = {"type": "Sequence", "normalizers": [drop, told["normalizer"]]}
+    return json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("lines", "drops", "message"),
+    [
+        (["good film\t1"], r"[\[\].*?]", "expected tokens of the trigger '[.*?]', got none; use another tokenizer"),
+        (["good film\t1", "\u200b\t0"], "q", "expected tokens in each text, got none for '\\u200b'; leave it out"),
+        (["good film\t1", "bad " * 70 + "\t0"], "q", "expected at least 3120 sentences (1920 to train), got 1 that are"),
+        (["good film\t1", "bad film\t2"], "q", "line 3: expected a label out of 0, 1,"),
+        ([], "q", "got 0 that are not too long; add some"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said_in_one_line_before_any_run(tmp_path, monkeypatch, capsys, lines, drops, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    shutil.copytree(REFERENCE, tmp_path / "bert")
+    (tmp_path / "bert/tokenizer.json").write_text(dropping(bert.read(REFERENCE).tokenizer, drops))
+    (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
+    before = sorted(tmp_path.rglob("*"))
+    arguments = ["--model", str(tmp_path / "bert"), "--data", str(tmp_path / "train.tsv")]
+    for also in (["--check"], ["--batch", next(iter(study.batches()))]):
+        assert study.main([*arguments, *also]) == 1
+        told = capsys.readouterr()
+        assert message in told.err
+        assert told.err.count("\n") == 1
+        assert told.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
