@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
+import reference
 
-from lorantk.experiments.digits import prediction
+from lorantk.experiments.digits import prediction, training
 from lorantk.experiments.digits.cell import Cell
 
 CELL = Cell("memorising", "sgd", "clean", "lora", (0.1,), 2, 64, 4, rank=4, scale=1.0, width=16)
@@ -18,6 +20,14 @@ def test_padding_the_adapters_does_not_change_the_kernel_and_scale_does():
     assert (np.diff(one) >= 0).all()
     doubled = prediction.start_spectra(replace(CELL, scale=2.0), seeds=2, inputs=6)
     assert (doubled.sum(axis=1) > one.sum(axis=1)).all()
+
+
+def test_spectra_are_those_of_automatic_differentiation():
+    found, networks = prediction.start_spectra(CELL, seeds=2, inputs=6), training.networks(CELL)
+    for k in range(2):
+        network = jax.tree.map(lambda leaf, k=k: leaf[k], networks)
+        J = np.asarray(reference.jacobian(network, training.task(CELL, k).x[:6]), float).reshape(30, -1)
+        np.testing.assert_allclose(found[k], np.linalg.eigvalsh(J @ J.T), rtol=1e-4, atol=1e-5 * found[k].max())
 
 
 def test_metrics_are_those_of_the_spectrum():
