@@ -47,6 +47,10 @@ def test_only_ranks_that_perform_are_compared():
     slow = {1: made(lift=0.0, accuracy=0.85), 4: made(lift=0.1), 16: made(lift=0.4)}
     assert effects.admissible(slow) == [4, 16]
     assert by_part(effects.of_ranks(slow, **WHERE))["low-rank-lift"].differences == pytest.approx(0.3)
+    near = {1: made(accuracy=0.885), 4: made(accuracy=0.895), 16: made(accuracy=0.9), 64: made(accuracy=0.895)}
+    assert effects.admissible(near) == [4, 16, 64]
+    lost = {1: made(accuracy=0.55), 4: made(accuracy=0.55)}
+    assert by_part(effects.of_ranks(lost, **WHERE))["low-rank-lift"].void
     alone = {1: made(accuracy=0.85), 4: made(accuracy=0.85), 16: made()}
     assert by_part(effects.of_ranks(alone, **WHERE))["low-rank-lift"].void
 

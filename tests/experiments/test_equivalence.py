@@ -5,6 +5,7 @@ import operator
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lorantk.experiments.common import equivalence
 from lorantk.experiments.common.effects import PARTS, Effect
@@ -180,6 +181,15 @@ def test_made_up_experiments_have_the_scatter_of_the_data_and_no_effect():
     assert means.std(axis=0) == pytest.approx(data.std(axis=1, ddof=1) / 5, rel=0.03)
     assert (errors**2).mean(axis=0) == pytest.approx(data.var(axis=1, ddof=1) / 25, rel=0.03)
     assert np.corrcoef(means.T)[0, 1] > 0.9
+    few = equivalence.resampled(data[:, :4], seeds=25, tries=20000, rng=rng)[0]
+    assert few.std(axis=0) == pytest.approx(data[:, :4].std(axis=1, ddof=1) / 5, rel=0.03)
+
+
+def test_intervals_from_means_and_errors_are_those_of_the_t_test():
+    values = np.random.default_rng(3).standard_normal((4, 12))
+    found = equivalence.intervals(values.mean(axis=1), stats.sem(values, axis=1), seeds=12, comparisons=7)
+    expected = stats.ttest_1samp(values, 0, axis=1).confidence_interval(1 - 0.05 / 7)
+    np.testing.assert_allclose(found, expected)
 
 
 def test_the_rule_errs_as_rarely_as_it_says_and_finds_what_is_large():

@@ -21,8 +21,8 @@ def made_up(attack, arm="lora", *, drop=0.1, lift=0.3, accuracy=0.9, seed=0, opt
     noise = 0.01 * np.random.default_rng(seed).normal(size=(SEEDS, 1, 1))
     flipped = {"flips": drop}.get(attack, 0.0)
     values = dict.fromkeys(Trajectory._fields, 0.5)
-    values |= {"test_accuracy": accuracy - flipped + noise * (attack == "flips"), "validation_accuracy": accuracy}
-    values |= {"success": 0.1 + (lift + noise if attack == "patch" else 0.0), "base": 0.1}
+    values |= {"test_accuracy": accuracy - flipped + noise * (attack == "flips"), "validation_accuracy": accuracy + 0.03}
+    values |= {"success": 0.1 + (lift + noise if attack == "patch" else 0.0), "base": 0.05}
     values["validation_loss"] = np.array([0.5, 0.4, 0.6])[None, :, None]
     return Result(cell, {k: np.broadcast_to(v, shape).astype(np.float32) for k, v in values.items()}, {})
 
@@ -97,3 +97,5 @@ def test_every_outcome_comes_with_its_cell():
     found = {cell.arm: outcome for cell, outcome in findings.every_outcome("v", results, rates(results))}
     assert found["lora"].drop.mean() == pytest.approx(0.2, abs=0.02)
     assert found["full"].lift.mean() == pytest.approx(0.4, abs=0.02)
+    means = {name: np.mean(getattr(found["lora"], name)) for name in ("accuracy", "validation_accuracy", "poisoned_accuracy")}
+    assert means == pytest.approx({"accuracy": 0.9, "validation_accuracy": 0.93, "poisoned_accuracy": 0.7}, abs=0.01)

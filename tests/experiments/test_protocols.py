@@ -81,6 +81,17 @@ def test_equal_progress_stops_both_at_the_level_that_both_reach():
     np.testing.assert_allclose(one.step, 5, rtol=1e-6)
 
 
+def test_equal_progress_follows_each_seeds_tuned_rate_to_its_lowest_loss():
+    rates = np.array([[0.4, 0.5], [0.5, 0.4]])[:, :, None]  # validation loss: the seeds tune to different rates
+    train = np.array([0.9, 0.7, 0.2, 0.3, 0.4, 0.5]) + np.array([0.0, 1.0])[:, None]  # lowest at the third checkpoint
+    slow = made_up(validation_loss=rates, train_loss=np.array([[0.8], [1.9]]) * np.ones(6))
+    found, _ = protocols.equal_progress([made_up(validation_loss=rates, train_loss=train), slow])
+    np.testing.assert_allclose(found.records["train_loss"], [0.8, 1.9], rtol=1e-6)
+    assert found.rate.tolist() == [pytest.approx(0.1), 1]
+    lone, _ = protocols.equal_progress([made_up(train_loss=train[0]), made_up(train_loss=0.0)])
+    assert lone.step.tolist() == [STEPS[2]] * 2
+
+
 def test_a_level_that_is_reached_at_the_start_or_never():
     assert protocols.crossing(np.array([0.1, 0.05]), 0.2) == (0, 0.0)
     assert protocols.crossing(np.array([3.0, 2.0, 2.5]), 1.0) == (1, 0.0)
