@@ -40,6 +40,16 @@ def test_layers_in_full_add_their_rank_and_not_their_parameters():
     assert capacity.full_rank([]) == 0
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_two_adapted_layers_add_their_spans(rank):
+    layers = [(RNG.standard_normal((9, 2)), RNG.standard_normal((9, 8))), (np.ones((9, 1)), RNG.standard_normal((9, 7)))]
+    As = [RNG.standard_normal((rank, 8)), RNG.standard_normal((rank, 7))]
+    rows = np.hstack([np.einsum("pa,pk->pak", D, Phi @ A.T).reshape(9, -1) for (D, Phi), A in zip(layers, As, strict=True)])
+    assert (
+        np.linalg.matrix_rank(rows @ rows.T) == capacity.adapter_rank(layers, As) == capacity.capacity(layers, rank) == 3 * rank
+    )
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_matroid_union_gives_the_rank_for_one_output(seed):
     """Backward vectors from few values, so that sets of them are dependent in many ways."""
