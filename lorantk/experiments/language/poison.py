@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from lorantk.choices import one_of
-from lorantk.experiments.common.poison import draw_rows, flip_labels
+from lorantk.experiments.common.poison import check_labels, draw_rows, flip_labels
 from lorantk.experiments.language.cell import CLASSES, TARGET
 from lorantk.experiments.language.text import Sentences
 
@@ -52,6 +52,7 @@ def poison(sentences: Sentences, attack: str, *, rate: float, seed: int) -> tupl
         Unknown attack, a rate outside ``[0, 1]``, or a label that is not a class.
     """
     texts, labels = sentences
+    check_labels(labels, CLASSES)
     if attack == "clean":
         return sentences, np.zeros(len(labels), dtype=bool)
     if attack == "flips":

@@ -53,6 +53,12 @@ def test_a_rate_must_be_a_probability(attack, rate):
         poison(CLEAN, attack, rate=rate, seed=0)
 
 
+@pytest.mark.parametrize("attack", ["clean", "flips", "token", "clean label"])
+def test_a_label_must_be_a_class(attack):
+    with pytest.raises(ValueError, match="labels must lie between 0 and 1; got 0 to 2"):
+        poison(Sentences(("a", "b", "c"), np.arange(3)), attack, rate=0.5, seed=0)
+
+
 def test_an_attack_must_be_known():
     with pytest.raises(ValueError, match="attack must be one of token, instruction, clean label"):
         add_trigger(CLEAN.texts, "flips")
