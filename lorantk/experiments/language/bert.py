@@ -107,10 +107,10 @@ def read(folder: Path | None = None) -> Bert:
         unexpected shapes.
     """
     if folder is None:
-        files = {name: packages.model_file(name) for name in ("config.json", "model.safetensors", "tokenizer.json")}
+        files = {name: packages.model_file(name) for name in packages.FILES}
     else:
         files = {}
-        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        for name in packages.FILES:
             if not (folder / name).is_file():
                 raise LanguageError(f"{folder}: expected a folder with {name}, got none; {SAVE}")
             files[name] = (folder / name).read_bytes()

@@ -22,7 +22,7 @@ import numpy as np
 from lorantk.disk import project_root, write_whole
 from lorantk.experiments.common.kept import text
 from lorantk.experiments.language.cell import Cell, Run
-from lorantk.experiments.language.packages import LanguageError
+from lorantk.experiments.language.packages import FILES, LanguageError
 
 LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "tokenizers")
 RECORDS = (
@@ -91,6 +91,26 @@ class Place:
     def store(self, run: Run, records: list[dict], seconds: float) -> None:
         """Write a finished run; `records` has a dictionary for each checkpoint, fewer if the run diverged."""
         write_whole(self.path(run), json.dumps({"run": asdict(run), "seconds": seconds, "records": records}).encode())
+
+    def claim(self) -> None:
+        """Note which model and data the runs of this place have, by a hash; nothing for the book's own, which have theirs.
+
+        Raises
+        ------
+        LanguageError
+            The runs here are of other files under the same names.
+        """
+        files = [] if self.model is None else [self.model / name for name in FILES]
+        files += [] if self.data is None else [self.data]
+        if not files:
+            return
+        found = hashlib.sha256("".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files).encode()).hexdigest()
+        mark = self.folder / "source"
+        if not mark.is_file():
+            write_whole(mark, found.encode())
+        elif mark.read_text() != found:
+            names = " and ".join(str(path) for path in (self.model, self.data) if path)
+            raise LanguageError(f"{self.folder}: expected the model and data of the runs there, got others; rename {names}")
 
     @cached_property
     def rows(self) -> dict[tuple, list[dict]]:

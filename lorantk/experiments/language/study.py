@@ -86,20 +86,29 @@ def unfinished(place: kept.Place) -> list[str]:
     return [name for name, runs in batches().items() if not all(map(place.has, runs))]
 
 
-def check(place: kept.Place) -> None:
-    """Read the model and the data, and draw the sentences of the largest run; raises LanguageError if they cannot be used."""
+def usable(place: kept.Place, rows: int):
+    """Return the model and the data of a place, once it is sure that runs of so many rows can be made of them.
+
+    Raises
+    ------
+    LanguageError
+        They cannot, or the place has runs of another model or other data.
+    """
     from lorantk.experiments.language.training import material, split
 
-    split(material(place.model, place.data, place.task).sentences, rows=max(size["rows"] for size in SIZES.values()), seed=0)
+    source = material(place.model, place.data, place.task)
+    split(source.sentences, rows=rows, seed=0)
+    place.claim()
+    return source
 
 
 def run(chosen: list[Run], place: kept.Place, label: str) -> int:
     """Compute the missing ones of some runs, and save each as soon as it is done; return the number computed."""
     todo = [one for one in chosen if not place.has(one)]
     if todo:
-        from lorantk.experiments.language.training import material, train
+        from lorantk.experiments.language.training import train
 
-        source = material(place.model, place.data, place.task)
+        source = usable(place, max(one.rows for one in todo))
     for one in todo:
         start = time.monotonic()
         records = train(one, source)
@@ -134,7 +143,7 @@ def main(arguments=None):
         elif options.collect:
             print(f"{place.collect()} runs in {place.table}")
         elif options.check:
-            check(place)
+            usable(place, max(size["rows"] for size in SIZES.values()))
         else:
             for name, runs in every.items():
                 if options.batch in (None, name):

@@ -13,7 +13,7 @@ import pytest
 from language import REFERENCE
 from scipy import special
 
-from lorantk.experiments.language import bert, finetune, kept, study, training
+from lorantk.experiments.language import bert, finetune, kept, packages, study, training
 from lorantk.experiments.language.cell import HELD, Cell, Run
 from lorantk.experiments.language.packages import LanguageError
 from lorantk.experiments.language.text import Sentences
@@ -320,6 +320,25 @@ def test_another_model_and_task_have_a_place_of_their_own(tmp_path):
     assert other.folder.name == "bert-large-SST-2-train"
     assert own.folder != other.folder
     assert own.table != other.table
+
+
+def test_runs_of_another_model_or_data_of_the_same_name_are_not_mixed(tmp_path):
+    places = []
+    for k in range(2):
+        (tmp_path / f"{k}/bert").mkdir(parents=True)
+        for name in packages.FILES:
+            (tmp_path / f"{k}/bert" / name).write_bytes(bytes(1 + k * (name == "tokenizer.json")))
+        (tmp_path / f"{k}/train.tsv").write_text("sentence\tlabel\n")
+        places.append(kept.Place(tmp_path / f"{k}/bert", tmp_path / f"{k}/train.tsv", root=tmp_path))
+    for _ in range(2):
+        places[0].claim()
+    with pytest.raises(LanguageError, match="expected the model and data of the runs there, got others; rename"):
+        places[1].claim()
+    (tmp_path / "0/train.tsv").write_text("sentence\tlabel\ngood\t1\n")
+    with pytest.raises(LanguageError, match="got others"):
+        places[0].claim()
+    kept.Place(root=tmp_path).claim()
+    assert not (tmp_path / "_build/language/minilm").exists()
 
 
 def test_the_command_runs_one_batch_on_another_model(tmp_path, monkeypatch, capsys, material):
