@@ -114,14 +114,19 @@ def test_tenfold_is_for_the_adapters_only():
         protocols.points("vi", [full], rate=0.1)
 
 
-def test_a_difference_that_is_all_fit_leaves_no_rest():
+@pytest.mark.parametrize("rate", [1.0, None])
+def test_a_difference_that_is_all_fit_leaves_no_rest(rate):
+    validation = np.zeros((2, 2, 6))
+    validation[[0, 1], [0, 1]] = 1.0  # so that the seeds are tuned to different rates
+
     def arm(speed):
         loss = np.linspace(2, 2 - speed, 6)
-        return made_up(poison_loss=loss, success=1 - loss / 2)  # success depends on the fit alone
+        loss = np.stack([loss + 0.1, loss] if rate is None else [loss, loss])
+        return made_up(poison_loss=loss, success=1 - loss / 2, validation_loss=validation)  # success depends on the fit alone
 
     for pair in ([arm(1.5), arm(0.5)], [arm(0.5), arm(1.5)]):
-        fast, slow = sorted(protocols.equal_fit(pair, 1.0), key=lambda point: point.step[0])
-        np.testing.assert_allclose(fast.records["poison_loss"], 1.5, rtol=1e-6)
+        fast, slow = sorted(protocols.equal_fit(pair, rate), key=lambda point: point.step[0])
+        np.testing.assert_allclose(fast.records["poison_loss"], 1.5 if rate else [1.5, 1.6], rtol=1e-6)
         np.testing.assert_allclose(fast.records["success"], slow.records["success"], rtol=1e-6)
         assert slow.step.tolist() == [8, 8]
 

@@ -183,13 +183,13 @@ def equal_progress(results: Sequence[Result]) -> list[Point]:
     return [at_levels(result, "train_loss", levels) for result in results]
 
 
-def equal_fit(results: Sequence[Result], rate: float) -> list[Point]:
-    """Return, at one rate, each configuration where it last had the poison loss that the slowest has at the end, seed by seed.
+def equal_fit(results: Sequence[Result], rate: float | None = None) -> list[Point]:
+    """Return each configuration where it last had the poison loss that the slowest has at the end, seed by seed.
 
-    The slowest is at its last step; each of the others is traced back along its own trajectory. Raises ValueError like
-    `rate_index`.
+    All are trained at one rate, or each at each seed's tuned one. The slowest is at its last step; each of the others is traced
+    back along its own trajectory. Raises ValueError like `rate_index`.
     """
-    levels = np.max([at_rate(result, rate).records["poison_loss"] for result in results], axis=0)
+    levels = np.max([path(result, rate)["poison_loss"][:, -1] for result in results], axis=0)
     return [at_levels(result, "poison_loss", levels, rate=rate, last=True) for result in results]
 
 
