@@ -141,6 +141,32 @@ def test_the_evidence_decides_as_the_outcome_does(finding, mean):
         assert (found or [UNDECIDED])[0] == judged.outcome
 
 
+@pytest.mark.parametrize("finding", equivalence.FINDINGS)
+def test_the_evidence_of_a_void_part_shows_nothing(finding):
+    parts, _, directed = equivalence.FINDINGS[finding]
+    for part in parts:
+        judged = equivalence.pooled(part, everywhere({part: 0.3}, void=True), directed=directed)
+        assert judged.outcome == VOID
+        for _, value, _, bound, _ in equivalence.as_evidence(judged):
+            assert np.isfinite([value, bound]).all()
+        compare = {"<": operator.lt, ">": operator.gt}
+        assert not any(compare[sign](a, b) for _, a, sign, b, _ in equivalence.as_evidence(judged))
+
+
+def test_so_many_seeds_are_needed_for_a_short_interval():
+    found = everywhere({"rank-lift": 0.1}, spread=0.3)
+    needed = equivalence.seeds_needed("rank-lift", found)
+    scatter = found[0].differences.std(ddof=1)
+    reach = []
+    for n in (needed - 1, needed):
+        noise = np.random.default_rng(0).standard_normal(n)
+        as_scattered = scatter * (noise - noise.mean()) / noise.std(ddof=1)
+        reach.append(paired_interval(as_scattered, comparisons=len(PARTS)).high)
+    assert reach[1] < SMALLEST["lift"] <= reach[0]
+    with pytest.raises(ValueError, match="two settings of rank-lift that are not void"):
+        equivalence.seeds_needed("rank-lift", everywhere({"rank-lift": 0.1}, void=True))
+
+
 def test_the_facts_of_a_finding_are_in_points():
     means = {"rank-drop": 0.0, "rank-lift": 0.2}
     found = equivalence.facts("finding-rank", everywhere(means))

@@ -35,14 +35,23 @@ def effects(parts):
     ]
 
 
-def test_the_overview_draws_each_part_that_a_system_has():
-    systems = {"whole": effects(PARTS), "begun": effects(["arms-drop", "arms-lift"])}
+def test_the_overview_draws_each_part_of_each_system():
+    systems = {"one": effects(PARTS), "other": effects(list(PARTS)[::-1])}
     figure, data = plots.overview(systems, {"a task": 2.0})
-    assert data.groupby("system").size().to_dict() == {"whole": 2 * len(PARTS), "begun": 4, "paper": 1}
-    parts = [(part, found) for found in systems.values() for part in {effect.part for effect in found}]
-    means = {100 * equivalence.pooled(part, found).interval.mean for part, found in parts}
-    assert set(data[data.protocol == "v"]["mean"]) == means
+    assert data.groupby("system").size().to_dict() == {"one": 2 * len(PARTS), "other": 2 * len(PARTS), "paper": 1}
+    for name, found in systems.items():
+        means = {100 * equivalence.pooled(part, found).interval.mean for part in PARTS}
+        assert set(data[(data.system == name) & (data.protocol == "v")]["mean"]) == means
     # Markers of the means in each panel, two protocols for each part: drop above lift, systems side by side.
     drawn = [sum(line.get_marker() in {look[1] for look in plots.LOOKS.values()} for line in axis.lines) for axis in figure.axes]
-    assert drawn == [6, 2, 8, 2]
+    assert drawn == [6, 6, 8, 8]
+    plt.close(figure)
+
+
+def test_the_overview_says_where_there_is_nothing_to_compare():
+    found = [e._replace(void=e.part == "low-rank-lift") for e in effects(PARTS)]
+    figure, data = plots.overview({"one": found}, {})
+    assert len(data) == 2 * (len(PARTS) - 1)
+    assert data["mean"].notna().all()
+    assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["nothing to compare"]
     plt.close(figure)

@@ -214,12 +214,28 @@ def facts(finding: str, effects: Sequence[Effect]) -> dict[str, str | int | floa
     return found
 
 
+def seeds_needed(part: str, effects: Sequence[Effect]) -> int:
+    """Return how many seeds give a pooled interval that reaches the smallest effect of interest to either side.
+
+    The half-length of the interval is ``t sd/√n``, with the scatter ``sd`` over the seeds that there are and ``t`` the quantile of
+    Student's law at the level of the plan. Raises ValueError like `mean_over_settings`, or if the part is void.
+    """
+    differences = mean_over_settings(part, effects)
+    if differences is None:
+        msg = f"expected two settings of {part} that are not void, to know its scatter"
+        raise ValueError(msg)
+    error, n = differences.std(ddof=1), np.arange(2, 10**5)
+    _, half = intervals(np.zeros(len(n)), error / np.sqrt(n), seeds=n, comparisons=len(PARTS))
+    return int(n[half < SMALLEST[part.rpartition("-")[2]]][0])
+
+
 def as_evidence(judged: Judgement) -> list[tuple[str, float, str, float, str]]:
     """Return the comparisons that decide the outcome: a key, value, relation and bound, and the outcome that it stands for.
 
-    The first that holds decides. A part without direction is never contradicted.
+    The first that holds decides. A part without direction is never contradicted. A void part has no interval, so that it may be
+    whatever a difference of two differences of shares can be: from -2 to 2.
     """
-    low, high = judged.interval.low, judged.interval.high
+    low, high = (-2, 2) if judged.outcome == VOID else (judged.interval.low, judged.interval.high)
     small = ("farther-end", max(-low, high), "<", judged.smallest, NEGLIGIBLE)
     if judged.directed:
         return [small, ("lower-end", low, ">", 0, CONFIRMED), ("upper-end", high, "<", 0, CONTRADICTED)]

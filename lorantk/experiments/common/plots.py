@@ -96,8 +96,8 @@ TITLES = {"drop": "accuracy lost to flipped labels", "lift": "success of a backd
 def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
     """Draw every part of the findings on average over settings, in points: a column for each system, the drop above the lift.
 
-    Thick intervals are under the primary protocol, thin ones at equal training loss. Parts of which a system has no effects stay
-    empty. Ticks are differences of accuracy that the paper reports, by task, for the first part.
+    Thick intervals are under the primary protocol, thin ones at equal training loss; a void part says so in words. Ticks are differences of accuracy that the
+    paper reports, by task, for the first part.
 
     Returns
     -------
@@ -111,15 +111,16 @@ def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
     wide = 50 if len(systems) == 1 else 30  # letters in a line of a label
     heights = [len(parts) for parts in SAYS.values()]
     figure, axes = plt.subplots(*shape, figsize=(6.5, 4.6), height_ratios=heights, sharex="row", sharey="row", squeeze=False)
-    rows = []
+    rows, beside = [], {"textcoords": "offset points", "color": "0.45"}
     for (quantity, parts), line in zip(SAYS.items(), axes, strict=True):
         for axis, (name, effects) in zip(line, systems.items(), strict=True):
-            known = {effect.part for effect in effects}
             for y, (part, words) in enumerate(parts.items()):
-                if part not in known:
-                    continue
                 for protocol, width, shift in ((PRIMARY, 5, 0), ("iv", 1.4, 0.26)):
                     judged = pooled(part, effects, protocol=protocol)
+                    if judged.outcome == VOID:
+                        if protocol == PRIMARY:
+                            axis.annotate("nothing to compare", (0, y), (4, 0), va="center", fontsize=8, **beside)
+                        continue
                     draw_judgement(axis, y + shift, judged, width=width)
                     ends = [100 * end for end in judged.interval[:3]]
                     rows.append((name, words, protocol, *ends, judged.outcome))
@@ -230,17 +231,18 @@ CURVES = {"i": ("C1", "--", "same rate"), "v": ("C0", "-", "tuned rate and step"
 QUANTITIES = {"accuracy": "clean accuracy (%)", "drop": "drop (points)", "lift": "lift (points)"}
 
 
-def draw_sweep(axes, sweep: list[Result], arms: list[Result], rates: dict, position: str) -> dict[str, list]:
+def draw_sweep(axes, sweep: list[Result], arms: list[Result], rates: dict, position: str, curves=CURVES) -> dict[str, list]:
     """Draw clean accuracy, drop and lift (rows) against one attribute of the cells in every setting (columns).
 
-    Thin horizontal lines show full fine-tuning at the same rate and tuned. Returns the plotted data as columns.
+    `curves` has color, dash and name by protocol, as `CURVES`. Thin horizontal lines show full fine-tuning under the same
+    protocols. Returns the plotted data as columns.
     """
     rows = []
     for column, (regime, optimiser) in zip(np.transpose(axes), settings(sweep), strict=True):
         here = select(sweep, regime=regime, optimiser=optimiser)
         full = [r for r in select(arms, regime=regime, optimiser=optimiser, arm="full") if r.cell.attack != "clean label"]
         x = [getattr(r.cell, position) for r in select(here, attack="clean")]
-        for protocol, (color, dash, name) in CURVES.items():
+        for protocol, (color, dash, name) in curves.items():
             found = outcomes(protocol, here, rate=rates[regime, optimiser])
             [reference] = outcomes(protocol, full, rate=rates[regime, optimiser])
             for axis, quantity in zip(column, QUANTITIES, strict=True):
