@@ -23,6 +23,7 @@ LISTS = ["_build/claims.json", "_build/figures/index.json", "_build/figures/dura
 # What a chapter reads besides the package and the sweeps.
 SERIES, TRADE_OFF = ([f"lorantk/experiments/digits/{name}.csv"] for name in ("series", "trade_off"))
 REPORTED = [f"lorantk/experiments/{name}" for name in ("reported.json", "reported_runs.csv")]
+STUDY = [str(path) for path in files("expected/language")]
 MADE = {
     **dict.fromkeys(("31_backdoors", "32_rank", "33_variance", "37_practice"), SERIES),
     "15_code": REPORTED,
@@ -31,7 +32,8 @@ MADE = {
     "44_kernel_to_training": [*TRADE_OFF, "lorantk/experiments/digits/frozen_grid.csv"],
     "39_who_is_right": [*SERIES, *(str(path) for path in files("lorantk/experiments/disputes") if path.suffix == ".csv")],
     "40_cost": [str(path) for path in files("benchmarks/results")],
-    "45_language_findings": [*SERIES, *REPORTED, *(str(path) for path in files("expected/language"))],
+    "45_language_findings": [*SERIES, *REPORTED, *STUDY],
+    "46_language_ranks": [*SERIES, *STUDY],
     "50_audit": [str(path) for path in files("expected/adapters", "book/conformance")],
 }
 PROFILE = {"executed": config.get("profile", "default"), "smoke": "smoke"}

@@ -220,7 +220,9 @@ def test_every_figure_has_caption_alternative_text_provenance_and_citation(site)
 def test_the_front_page_answers_in_one_screen(file_visitor, page):
     seen = file_visitor(page)
     answer = seen.page.locator("article p", has=seen.page.locator("strong")).first
-    assert re.search(r"more accuracy to flipped labels .* points less", answer.inner_text())
+    assert "against backdoors it does not" in answer.inner_text()
+    effects = seen.page.locator("article ul").first
+    assert re.search(r"more accuracy to flipped labels .* points less", effects.inner_text())
     for words in ("I fine-tune", "I check a theorem", "I rerun"):
         door = seen.page.locator(".lorantk-front .sd-card", has_text=words)
         box = door.bounding_box()

@@ -217,8 +217,8 @@ def facts(finding: str, effects: Sequence[Effect]) -> dict[str, str | int | floa
 def seeds_needed(part: str, effects: Sequence[Effect]) -> int:
     """Return how many seeds give a pooled interval that reaches the smallest effect of interest to either side.
 
-    The half-length of the interval is ``t sd/√n``, with the scatter ``sd`` over the seeds that there are and ``t`` the quantile of
-    Student's law at the level of the plan. Raises ValueError like `mean_over_settings`, or if the part is void.
+    The half-length of the interval is ``t sd/√n``, with the scatter ``sd`` over the seeds that there are and ``t`` the quantile
+    of Student's law at the level of the plan. Raises ValueError like `mean_over_settings`, or if the part is void.
     """
     differences = mean_over_settings(part, effects)
     if differences is None:

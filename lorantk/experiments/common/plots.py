@@ -96,8 +96,8 @@ TITLES = {"drop": "accuracy lost to flipped labels", "lift": "success of a backd
 def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
     """Draw every part of the findings on average over settings, in points: a column for each system, the drop above the lift.
 
-    Thick intervals are under the primary protocol, thin ones at equal training loss; a void part says so in words. Ticks are differences of accuracy that the
-    paper reports, by task, for the first part.
+    Thick intervals are under the primary protocol, thin ones at equal training loss; a void part says so in
+    words. Ticks are differences of accuracy that the paper reports, by task, for the first part.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
                     judged = pooled(part, effects, protocol=protocol)
                     if judged.outcome == VOID:
                         if protocol == PRIMARY:
-                            axis.annotate("nothing to compare", (0, y), (4, 0), va="center", fontsize=8, **beside)
+                            axis.annotate("nothing to compare", (0, y), (4, 0), va="center", fontsize=9, **beside)
                         continue
                     draw_judgement(axis, y + shift, judged, width=width)
                     ends = [100 * end for end in judged.interval[:3]]
