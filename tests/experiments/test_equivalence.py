@@ -153,6 +153,18 @@ def test_the_evidence_of_a_void_part_shows_nothing(finding):
         assert not any(compare[sign](a, b) for _, a, sign, b, _ in equivalence.as_evidence(judged))
 
 
+def test_the_evidence_of_a_finding_names_its_parts():
+    judged = equivalence.verdict("finding-rank", everywhere({"rank-drop": 0.2, "rank-lift": -0.2}))
+    found = list(equivalence.evidence(judged))
+    assert (
+        [piece["part"] for piece in found]
+        == [piece["case"] for piece in found]
+        == [PARTS["rank-drop"]] * 3 + [PARTS["rank-lift"]] * 3
+    )
+    names = ("key", "value", "relation", "bound", "about")
+    assert [tuple(piece[name] for name in names) for piece in found[3:]] == equivalence.as_evidence(judged.parts[1])
+
+
 def test_so_many_seeds_are_needed_for_a_short_interval():
     found = everywhere({"rank-lift": 0.1}, spread=0.3)
     needed = equivalence.seeds_needed("rank-lift", found)

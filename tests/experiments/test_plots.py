@@ -55,3 +55,10 @@ def test_the_overview_says_where_there_is_nothing_to_compare():
     assert data["mean"].notna().all()
     assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["nothing to compare"]
     plt.close(figure)
+
+
+def test_a_panel_names_its_optimiser_only_beside_another():
+    places = [("one epoch", "adam"), ("one epoch", "sgd")]
+    assert [plots.heading(place, places) for place in places] == ["one epoch, Adam", "one epoch, SGD"]
+    assert plots.heading(places[0], places, between="\n") == "one epoch\nAdam"
+    assert plots.heading(("memorising", "adam"), [places[0], ("memorising", "adam")]) == "memorising"

@@ -14,7 +14,7 @@ judges are plain `lorantk.experiments.common.effects.Effect`, of any system::
 `resampled` and `chances` give the rule's operating characteristics: how often each outcome comes out at a given true effect.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -240,6 +240,15 @@ def as_evidence(judged: Judgement) -> list[tuple[str, float, str, float, str]]:
     if judged.directed:
         return [small, ("lower-end", low, ">", 0, CONFIRMED), ("upper-end", high, "<", 0, CONTRADICTED)]
     return [small, ("nearer-end", max(low, -high), ">", 0, CONFIRMED)]
+
+
+def evidence(judged: Verdict) -> Iterator[dict[str, str | float]]:
+    """Yield `as_evidence` of every part of a finding, as the arguments by name of a chapter's method of the same name."""
+    names = ("key", "value", "relation", "bound", "about")
+    for part in judged.parts:
+        words = PARTS[part.part]
+        for piece in as_evidence(part):
+            yield dict(zip(names, piece, strict=True)) | {"part": words, "case": words}
 
 
 def resampled(

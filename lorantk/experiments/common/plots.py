@@ -1,6 +1,6 @@
 """Plots that several chapters share: a finding in all its settings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 import numpy as np
@@ -96,8 +96,8 @@ TITLES = {"drop": "accuracy lost to flipped labels", "lift": "success of a backd
 def overview(systems: dict[str, Sequence[Effect]], reported: dict[str, float]):
     """Draw every part of the findings on average over settings, in points: a column for each system, the drop above the lift.
 
-    Thick intervals are under the primary protocol, thin ones at equal training loss; a void part says so in
-    words. Ticks are differences of accuracy that the paper reports, by task, for the first part.
+    Thick intervals are under the primary protocol, thin ones at equal training loss; a void part says so in words. Ticks are
+    differences of accuracy that the paper reports, by task, for the first part.
 
     Returns
     -------
@@ -149,6 +149,12 @@ def outcome_legend(figure, outcomes: Sequence[str] = tuple(LOOKS)) -> None:
     shown = [word for word in outcomes if LOOKS[word] in drawn]
     handles = [Line2D([], [], color=LOOKS[word][0], marker=LOOKS[word][1], label=word) for word in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
+
+
+def heading(place: tuple[str, str], places: Iterable[tuple[str, str]], *, between: str = ", ") -> str:
+    """Return what stands above the panel of a setting: its regime, and its optimiser if not all panels have the same."""
+    regime, optimiser = place
+    return regime if len({each for _, each in places}) == 1 else f"{regime}{between}{OPTIMISERS[optimiser]}"
 
 
 def by_rate(result: Result, record: str) -> dict[str, list]:
@@ -208,7 +214,7 @@ def rate_panels(arms: list[Result], lines: Sequence[tuple[str, str, str, str]], 
                 [found] = select(here, arm=arm, attack=attack)
                 style = {"color": color, "linestyle": dash, "label": words.format(arm=name) or None}
                 data.append(pd.DataFrame(draw_by_rate(axis, found, record, **style)))
-        axis.set_title(f"{regime}, {OPTIMISERS[optimiser]}", fontsize=10)
+        axis.set_title(heading((regime, optimiser), places), fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("learning rate (dimensionless)")
     figure.supylabel(label, fontsize=11)
@@ -237,8 +243,8 @@ def draw_sweep(axes, sweep: list[Result], arms: list[Result], rates: dict, posit
     `curves` has color, dash and name by protocol, as `CURVES`. Thin horizontal lines show full fine-tuning under the same
     protocols. Returns the plotted data as columns.
     """
-    rows = []
-    for column, (regime, optimiser) in zip(np.transpose(axes), settings(sweep), strict=True):
+    rows, places = [], settings(sweep)
+    for column, (regime, optimiser) in zip(np.transpose(axes), places, strict=True):
         here = select(sweep, regime=regime, optimiser=optimiser)
         full = [r for r in select(arms, regime=regime, optimiser=optimiser, arm="full") if r.cell.attack != "clean label"]
         x = [getattr(r.cell, position) for r in select(here, attack="clean")]
@@ -258,7 +264,7 @@ def draw_sweep(axes, sweep: list[Result], arms: list[Result], rates: dict, posit
                     (regime, optimiser, protocol, quantity, *numbers, outcome.diverged, level)
                     for *numbers, outcome in zip(x, mean, low, high, found, strict=True)
                 ]
-        column[0].set_title(f"{regime}\n{OPTIMISERS[optimiser]}", fontsize=9)
+        column[0].set_title(heading((regime, optimiser), places, between="\n"), fontsize=9)
     for row, label in zip(axes, QUANTITIES.values(), strict=True):
         row[0].set_ylabel(label)
         for axis in row:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lorantk.experiments.common import findings
-from lorantk.experiments.language import kept, sweeps
+from lorantk.experiments.language import kept, study, sweeps
 from lorantk.experiments.language.packages import LanguageError
 
 
@@ -25,13 +25,13 @@ def table(folder, cells):
     return kept.Place(root=folder)
 
 
-def cells_of(study, without=()):
+def cells_of(without=()):
     arms = [cell for cell in study.arms() if cell.arm in ("full", "lora")]
     return [cell for sweep in (arms, study.ranks(), study.variances()) for cell in sweep if cell not in without]
 
 
 def test_each_effect_has_its_sweep_its_seeds_and_its_size(tmp_path):
-    found = sweeps.load(table(tmp_path, cells_of(sweeps.study)))
+    found = sweeps.load(table(tmp_path, cells_of()))
     token = findings.select(found.variances, regime="memorising", attack="token")
     assert [r.cell.variance for r in token] == [0.001, 1 / 3, 10.0]
     effects = sweeps.effects(found)
@@ -49,7 +49,7 @@ def test_each_effect_has_its_sweep_its_seeds_and_its_size(tmp_path):
 
 
 def test_a_missing_cell_is_named(tmp_path):
-    lacking = sweeps.study.ranks()[3]
-    place = table(tmp_path, cells_of(sweeps.study, without=[lacking]))
+    lacking = study.ranks()[3]
+    place = table(tmp_path, cells_of(without=[lacking]))
     with pytest.raises(LanguageError, match=f"got none for {len(list(lacking.runs))}"):
         sweeps.load(place)
